@@ -1,0 +1,86 @@
+# METADATA
+# title: What is asked
+# description: >-
+#   The object under review and the words for it. Identity is the object's own metadata, the old object's on DELETE,
+#   never the request's name or namespace alone: a deletecollection arrives without a name.
+# related_resources:
+#   - ref: https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/
+package portcullis.asked
+
+writes if input.request.operation in {"CREATE", "UPDATE"}
+
+identity := input.old_object.metadata if input.request.operation == "DELETE"
+
+identity := input.object.metadata if writes
+
+# METADATA
+# description: >-
+#   Says whether the object is whom the request speaks of. Without an object nobody can tell, and nothing is consistent.
+consistent if {
+	agrees(input.request.namespace, identity.namespace)
+	agrees(input.request.name, identity.name)
+}
+
+# A Namespace's request names itself as namespace; the object has none.
+consistent if {
+	input.request.kind.kind == "Namespace"
+	identity.namespace == ""
+	agrees(input.request.namespace, identity.name)
+	agrees(input.request.name, identity.name)
+}
+
+# Not `asked in {"", actual}`: OPA 1.22 indexes a set with a reference in it wrongly and finds no rule at all.
+agrees("", _)
+
+agrees(asked, actual) if {
+	asked != ""
+	asked == actual
+}
+
+# METADATA
+# description: Says whether only a custom resource's status is written, which opens nothing and is left alone.
+status if {
+	input.request.subresource == "status"
+	input.request.kind.group != ""
+}
+
+# METADATA
+# description: The user, the verb and the object, as every message begins.
+line := $"{who} may not {verb} {input.request.kind.kind} {where}{name}"
+
+default who := "a caller without a name"
+
+who := input.user.name if input.user.name != ""
+
+verb := object.get(
+	{"CREATE": "create", "UPDATE": "update", "DELETE": "delete"},
+	input.request.operation,
+	lower(input.request.operation),
+)
+
+default where := ""
+
+where := $"{identity.namespace}/" if identity.namespace != ""
+
+default name := "without a name"
+
+name := identity.name if {
+	identity.name != ""
+} else := $"{identity.generateName}*" if {
+	identity.generateName != ""
+} else := input.request.name if {
+	input.request.name != ""
+}
+
+# METADATA
+# description: Says whether the update takes finalizers or owner references off and changes nothing else.
+releases if {
+	input.request.operation == "UPDATE"
+	object.remove(input.object, {"metadata"}) == object.remove(input.old_object, {"metadata"})
+	new := input.object.metadata
+	old := input.old_object.metadata
+	fleeting := {"finalizers", "ownerReferences"}
+	object.remove(new, fleeting) == object.remove(old, fleeting)
+	every finalizer in new.finalizers { finalizer in old.finalizers }
+	every owner in new.ownerReferences { owner in old.ownerReferences }
+}

@@ -1,0 +1,84 @@
+# METADATA
+# title: What guardrails have in common
+# description: >-
+#   Which policies are judged, by which setting, and when addresses add up to everywhere (contract, section 4).
+# related_resources:
+#   - ref: https://kubernetes.io/docs/concepts/services-networking/network-policies/
+package portcullis.guardrails
+
+import data.portcullis.actors
+import data.portcullis.asked
+import data.portcullis.kinds
+
+# METADATA
+# description: >-
+#   Says whether the request writes a policy into a namespace that a baseline applies to. The controller's own policies
+#   are whatever the baseline says.
+judged if {
+	asked.writes
+	input.request.kind.kind in {"NetworkPolicy", "CiliumNetworkPolicy"}
+	kinds.covers(kinds.namespace_policies, input.request.kind)
+	not asked.status
+	count(input.places.new.baselines) > 0
+	not injected
+}
+
+injected if {
+	actors.controller(input.user)
+	contains(input.object.metadata.name, ".")
+}
+
+# METADATA
+# description: The setting nearest to the namespace counts.
+setting(place, key, fallback) := array.concat(
+	[value |
+		some tenant in place.path
+		value := input.tenants[tenant].guardrails[key]
+	],
+	[fallback],
+)[0]
+
+readable if count(input.reach.unreadable) == 0
+
+# METADATA
+# description: Says that a direction is known to open less than a quarter of the addresses, or has no effect.
+narrow(direction) if {
+	readable
+	input.reach[direction] == null
+}
+
+narrow(direction) if {
+	readable
+	every share in ["ipv4", "ipv6", "joint_ipv4", "joint_ipv6"] { input.reach[direction][share] < 0.25 }
+}
+
+# METADATA
+# description: Says that the update opens nothing in this direction that the old object did not open.
+narrows(direction) if {
+	input.request.operation == "UPDATE"
+	readable
+	input.reach[direction].widens == false
+}
+
+# METADATA
+# description: Says what opens everything, and the smallest change that would not.
+why(direction, peer) := $"it cannot be read: {concat("; ", input.reach.unreadable)}" if {
+	not readable
+} else := $"{input.reach[direction].unbounded[0]} names no {peer}, which means every address ({hint(peer)})" if {
+	count(input.reach[direction].unbounded) > 0
+} else := $"its addresses add up to {covers(direction, "ipv4", "ipv6")} ({hint(peer)})" if {
+	alone(direction)
+} else := $"together with {concat(", ", array.slice(names, 0, 5))}, which can select the same pods, its addresses add up to {covers(direction, "joint_ipv4", "joint_ipv6")} ({hint(peer)})" if {
+	names := input.reach[direction].joint_with
+} else := "what it opens is not known"
+
+alone(direction) if input.reach[direction].ipv4 >= 0.25
+
+alone(direction) if input.reach[direction].ipv6 >= 0.25
+
+covers(direction, ipv4, ipv6) := $"{percent(input.reach[direction][ipv4])} % of all IPv4 addresses and {percent(input.reach[direction][ipv6])} % of 2000::/3"
+
+# Rounded down, as the shares are: just under a quarter is never told as a quarter.
+percent(share) := floor(share * 1000) / 10
+
+hint(peer) := $"name each {peer} by podSelector, namespaceSelector or CIDRs of less than a quarter in all"

@@ -1,0 +1,44 @@
+# METADATA
+# title: The covered kinds
+# description: Group, kind and the versions that the rules know; another version of a covered kind is refused.
+# related_resources:
+#   - ref: https://kubernetes.io/docs/reference/kubernetes-api/policy-resources/
+#   - ref: https://docs.cilium.io/en/stable/network/kubernetes/policy/
+#   - ref: https://docs.tigera.io/calico/latest/reference/resources/
+package portcullis.kinds
+
+namespace_policies := {
+	"networking.k8s.io": {"NetworkPolicy": {"v1"}},
+	"cilium.io": {"CiliumNetworkPolicy": {"v2"}, "CiliumLocalRedirectPolicy": {"v2"}},
+	"crd.projectcalico.org": {"NetworkPolicy": {"v1"}, "NetworkSet": {"v1"}},
+	"projectcalico.org": {"NetworkPolicy": {"v3"}, "NetworkSet": {"v3"}},
+}
+
+cluster_policies := {
+	"policy.networking.k8s.io": {
+		"ClusterNetworkPolicy": {"v1alpha2"},
+		"AdminNetworkPolicy": {"v1alpha1"},
+		"BaselineAdminNetworkPolicy": {"v1alpha1"},
+	},
+	"cilium.io": {"CiliumClusterwideNetworkPolicy": {"v2"}, "CiliumCIDRGroup": {"v2", "v2alpha1"}},
+	"crd.projectcalico.org": {"GlobalNetworkPolicy": {"v1"}, "GlobalNetworkSet": {"v1"}, "Tier": {"v1"}},
+	"projectcalico.org": {"GlobalNetworkPolicy": {"v3"}, "GlobalNetworkSet": {"v3"}, "Tier": {"v3"}},
+	"portcullis.dev": {"NetworkBaseline": {"v1alpha1"}},
+}
+
+definitions := {"apiextensions.k8s.io": {"CustomResourceDefinition": {"v1"}}}
+
+namespaces := {"": {"Namespace": {"v1"}}}
+
+covers(table, kind) if table[kind.group][kind.kind]
+
+knows(table, kind) if kind.version in table[kind.group][kind.kind]
+
+# METADATA
+# description: Says whether a CustomResourceDefinition defines a kind of ours or a covered one.
+defines_covered(spec) if spec.group == "portcullis.dev"
+
+defines_covered(spec) if {
+	some table in [namespace_policies, cluster_policies]
+	table[spec.group][spec.names.kind]
+}

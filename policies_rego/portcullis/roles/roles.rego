@@ -1,0 +1,126 @@
+# METADATA
+# title: Roles in the tenant tree
+# description: Who holds which role where, by exact identity, and how that is told to whom (contract, sections 1 to 3).
+# related_resources:
+#   - ref: https://kubernetes.io/docs/reference/access-authn-authz/rbac/#referring-to-subjects
+package portcullis.roles
+
+# A role counts at its own level alone.
+levels := {
+	"Organization": {"OrgAdmin", "InfraAdmin", "OrgReader", "SystemWriter"},
+	"Project": {"ProjectAdmin", "ProjectReader"},
+	"Workspace": {"WorkspaceAdmin", "WorkspaceReader"},
+}
+
+owners := {
+	"owned": ["WorkspaceAdmin", "ProjectAdmin", "OrgAdmin"],
+	"unowned": ["InfraAdmin", "OrgAdmin"],
+	"reserved": ["InfraAdmin", "OrgAdmin"],
+	"orphaned": ["OrgAdmin"],
+	"unknown": [],
+}
+
+matches(user, subject) if {
+	subject.kind == "User"
+	user.name != ""
+	subject.name == user.name
+}
+
+matches(user, subject) if {
+	subject.kind == "Group"
+	user.name != ""
+	subject.name in user.groups
+}
+
+matches(user, subject) if {
+	subject.kind == "ServiceAccount"
+	user.name == $"system:serviceaccount:{subject.namespace}:{subject.name}"
+}
+
+holds(user, key, role) if {
+	tenant := input.tenants[key]
+	role in levels[tenant.kind]
+	some grant in tenant.roles
+	grant.role == role
+	some subject in grant.subjects
+	matches(user, subject)
+}
+
+# METADATA
+# description: Says whether the user holds one of the roles at the place or above it.
+holds_any(user, place, roles) if {
+	some key in place.path
+	some role in roles
+	holds(user, key, role)
+}
+
+owns(user, place) if holds_any(user, place, owners[place.standing])
+
+# METADATA
+# description: Says whether the user may give away roles at a tenant, which is to have a role above it.
+may_grant(user, _) if holds(user, $"Organization/{input.organization}", "OrgAdmin")
+
+may_grant(user, key) if {
+	tenant := input.tenants[key]
+	tenant.kind == "Workspace"
+	holds(user, $"Project/{tenant.project}", "ProjectAdmin")
+}
+
+# METADATA
+# description: Says whether the user holds any role, a reader's too, at the place or above it.
+sees(user, place) if {
+	some key in place.path
+	some role in levels[input.tenants[key].kind]
+	holds(user, key, role)
+}
+
+# METADATA
+# description: How the place is told to the user; a stranger reads no name.
+belongs(user, place) := "no such namespace is known" if {
+	place.standing == "unknown"
+} else := "the namespace belongs to no workspace" if {
+	place.standing in {"unowned", "reserved"}
+} else := $"the namespace belongs to workspace {place.workspace}, which does not exist or has no project" if {
+	place.standing == "orphaned"
+	sees(user, place)
+} else := "the namespace belongs to a workspace that does not exist or has no project" if {
+	place.standing == "orphaned"
+} else := $"the namespace belongs to workspace {place.workspace}" if {
+	sees(user, place)
+} else := "the namespace belongs to another workspace"
+
+# METADATA
+# description: Who may, with names and groups for those who see the place.
+allowed(user, place) := "Allowed: nobody, until the namespace exists" if {
+	place.standing == "unknown"
+} else := $"Allowed: {concat(", ", holders)}" if {
+	sees(user, place)
+	holders := [holder |
+		some key in place.path
+		some role in owners[place.standing]
+		role in levels[input.tenants[key].kind]
+		holder := $"{role} of {input.tenants[key].name}{named(input.tenants[key], role)}"
+	]
+} else := "Allowed: an admin of that workspace, of its project or of the organization" if {
+	place.standing == "owned"
+} else := "Allowed: an OrgAdmin of the organization" if {
+	place.standing == "orphaned"
+} else := "Allowed: an InfraAdmin or OrgAdmin of the organization"
+
+named(tenant, role) := " (nobody yet)" if {
+	count(subjects(tenant, role)) == 0
+} else := $" ({concat(", ", array.slice(subjects(tenant, role), 0, 5))}{more(count(subjects(tenant, role)) - 5)})"
+
+more(rest) := $" and {rest} more" if {
+	rest > 0
+} else := ""
+
+subjects(tenant, role) := [said(subject) |
+	some grant in tenant.roles
+	grant.role == role
+	some subject in grant.subjects
+]
+
+said(subject) := $"ServiceAccount {subject.namespace}/{subject.name}" if {
+	subject.kind == "ServiceAccount"
+} else := $"{subject.kind} {subject.name}"

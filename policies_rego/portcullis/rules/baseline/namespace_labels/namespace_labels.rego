@@ -1,0 +1,83 @@
+# METADATA
+# title: Derived labels agree with the tree
+# description: >-
+#   A Namespace carries the labels that follow from its workspace and the baselines that apply to it, none missing, none
+#   wrong, none left over, and the state that the controller wrote. The mutation stamps them; this rule finds who got
+#   around it.
+# related_resources:
+#   - ref: https://kubernetes.io/docs/concepts/overview/working-with-objects/namespaces/
+# custom:
+#   severity: critical
+#   remediation: Leave the labels and the annotation of `portcullis.dev/` out; they are filled in.
+package portcullis.rules.baseline.namespace_labels
+
+import data.portcullis.actors
+import data.portcullis.asked
+import data.portcullis.derived
+import data.portcullis.kinds
+import data.portcullis.result
+
+deny contains violation if {
+	judged
+	changed
+	not input.places.new
+	message := $"{asked.line}: which labels it has to carry is not known"
+	violation := result.fixed(rego.metadata.chain(), message)
+}
+
+deny contains violation if {
+	judged
+	changed
+	some key in derived.keys
+	not agrees(key)
+	message := $"{asked.line}: the label {key} is {said(key)} and has to be {wanted(key)}. Leave it out, it is filled in"
+	violation := result.fixed(rego.metadata.chain(), message)
+}
+
+deny contains violation if {
+	judged
+	not state_kept
+	message := $"{asked.line}: the annotation {derived.baseline} is written by Portcullis alone. Leave it as it is, or out"
+	violation := result.fixed(rego.metadata.chain(), message)
+}
+
+judged if {
+	kinds.covers(kinds.namespaces, input.request.kind)
+	asked.writes
+	not actors.system(input.user)
+}
+
+changed if input.request.operation == "CREATE"
+
+changed if {
+	some key in (derived.keys | {derived.workspace})
+	label(input.object, key) != label(input.old_object, key)
+}
+
+# An absent label is no string: told apart from one that is empty.
+label(side, key) := side.metadata.labels[key]
+
+label(side, key) := null if not side.metadata.labels[key]
+
+agrees(key) if label(input.object, key) == object.get(derived.labels(input.places.new), key, null)
+
+said(key) := $"'{label(input.object, key)}'" if {
+	label(input.object, key) != null
+} else := "missing"
+
+wanted(key) := $"'{derived.labels(input.places.new)[key]}'" if {
+	derived.labels(input.places.new)[key]
+} else := "absent"
+
+state_kept if not state(input.object)
+
+state_kept if state(input.object) == state(input.old_object)
+
+state_kept if {
+	input.request.operation == "CREATE"
+	state(input.object) == derived.pending(input.places.new)[derived.baseline]
+}
+
+state_kept if actors.controller(input.user)
+
+state(side) := side.metadata.annotations[derived.baseline]

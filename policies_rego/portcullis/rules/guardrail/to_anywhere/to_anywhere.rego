@@ -1,0 +1,39 @@
+# METADATA
+# title: No policy lets pods out to everywhere
+# description: >-
+#   In a namespace that a baseline applies to, no policy opens egress to everywhere, alone or together with those that
+#   stand there, for that would undo the default deny. Everywhere is a quarter or more of IPv4 or of 2000::/3. An update
+#   that opens nothing more than the old object passes with a warning.
+# related_resources:
+#   - ref: https://kubernetes.io/docs/concepts/services-networking/network-policies/
+# custom:
+#   severity: critical
+#   remediation: Name each target by podSelector, namespaceSelector or a CIDR, or ask an OrgAdmin for the guardrail `toAnywhere`.
+package portcullis.rules.guardrail.to_anywhere
+
+import data.portcullis.asked
+import data.portcullis.guardrails
+import data.portcullis.result
+
+deny contains violation if {
+	applies
+	not guardrails.narrow("egress")
+	not guardrails.narrows("egress")
+	violation := result.violation(rego.metadata.chain(), $"{asked.line}: {reason}")
+}
+
+deny contains violation if {
+	applies
+	not guardrails.narrow("egress")
+	guardrails.narrows("egress")
+	violation := result.warning(rego.metadata.chain(), $"{asked.line} as it is, but it opens nothing more: {reason}")
+}
+
+applies if {
+	guardrails.judged
+	guardrails.setting(input.places.new, "toAnywhere", "Deny") != "Allow"
+}
+
+default reason := "what it opens is not known"
+
+reason := guardrails.why("egress", "target")

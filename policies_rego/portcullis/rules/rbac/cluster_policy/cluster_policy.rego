@@ -1,0 +1,123 @@
+# METADATA
+# title: What holds in the whole cluster belongs to the platform
+# description: >-
+#   Cluster-wide policies, baselines and the definitions of every covered kind are changed by an InfraAdmin or OrgAdmin. A
+#   baseline that the tree names is neither deleted nor emptied, and a definition is deleted by break-glass only, for it
+#   would take its objects with it unseen.
+# related_resources:
+#   - ref: https://network-policy-api.sigs.k8s.io/
+#   - ref: https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/
+# custom:
+#   severity: critical
+#   remediation: Ask an InfraAdmin or OrgAdmin for the change.
+package portcullis.rules.rbac.cluster_policy
+
+import data.portcullis.actors
+import data.portcullis.asked
+import data.portcullis.kinds
+import data.portcullis.result
+import data.portcullis.roles
+
+deny contains violation if {
+	covered
+	not asked.status
+	not allowed
+	violation := result.violation(rego.metadata.chain(), $"{asked.line}: {reason}")
+}
+
+deny contains violation if {
+	kinds.covers({"portcullis.dev": {"NetworkBaseline": set()}}, input.request.kind)
+	not asked.status
+	count(input.named_by) > 0
+	not kept
+	message := $"{asked.line}: the tree names this baseline ({concat(", ", input.named_by)}). Take it out of there first, or leave a policy in it"
+	violation := result.violation(rego.metadata.chain(), message)
+}
+
+deny contains violation if {
+	covered
+	input.request.kind.kind == "CustomResourceDefinition"
+	input.request.operation == "DELETE"
+	message := $"{asked.line}: all its objects would go with it unseen. Allowed: break-glass alone"
+	violation := result.violation(rego.metadata.chain(), message)
+}
+
+covered if kinds.covers(kinds.cluster_policies, input.request.kind)
+
+# A definition whose group cannot be read is taken for a covered one.
+covered if {
+	kinds.covers(kinds.definitions, input.request.kind)
+	not foreign
+}
+
+foreign if {
+	every definition in definitions { is_string(definition.group) }
+	count(definitions) > 0
+	every definition in definitions { not kinds.defines_covered(definition) }
+}
+
+definitions := [side.spec |
+	some side in [input.object, input.old_object]
+	side.metadata
+]
+
+platform := {"path": [$"Organization/{input.organization}"], "standing": "unowned"}
+
+allowed if {
+	understood
+	roles.owns(input.user, platform)
+}
+
+allowed if {
+	understood
+	not ours
+	actors.system_writer(input.user, input.organization)
+}
+
+allowed if {
+	actors.system(input.user)
+	input.request.operation == "DELETE"
+}
+
+allowed if {
+	actors.system(input.user)
+	asked.releases
+}
+
+# Our controller keeps its finalizer on the baselines.
+allowed if {
+	actors.controller(input.user)
+	input.request.kind.kind == "NetworkBaseline"
+	input.request.operation == "UPDATE"
+	input.object.spec == input.old_object.spec
+}
+
+understood if {
+	asked.consistent
+	knows
+	input.request.operation in {"CREATE", "UPDATE", "DELETE"}
+}
+
+knows if kinds.knows(kinds.cluster_policies, input.request.kind)
+
+knows if kinds.knows(kinds.definitions, input.request.kind)
+
+ours if input.request.kind.group == "portcullis.dev"
+
+ours if {
+	some definition in definitions
+	definition.group == "portcullis.dev"
+}
+
+kept if {
+	asked.writes
+	count(input.object.spec.policies) > 0
+}
+
+default reason := "what it speaks of cannot be told from the object: it is not there, or the request names another one"
+
+reason := $"version {input.request.kind.version} is not known here. Use a version that Portcullis knows, or update Portcullis" if {
+	not knows
+} else := $"it holds in the whole cluster. {roles.allowed(input.user, platform)}" if {
+	asked.consistent
+}

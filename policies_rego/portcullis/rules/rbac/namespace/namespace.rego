@@ -1,0 +1,267 @@
+# METADATA
+# title: A namespace belongs to its workspace
+# description: >-
+#   Its owners create, change and delete it; a move needs ownership of both ends, adopting and releasing need an OrgAdmin,
+#   and where a ServiceAccount lives that the tree gives a role to, only who may grant that role. An InfraAdmin changes
+#   labels and annotations outside `portcullis.dev/` and the exemption. Finalizing is the namespace controller's.
+# related_resources:
+#   - ref: https://kubernetes.io/docs/concepts/overview/working-with-objects/namespaces/
+# custom:
+#   severity: critical
+#   remediation: Ask an owner of the namespace; a workspace's label says which workspace that is.
+package portcullis.rules.rbac.namespace
+
+import data.portcullis.actors
+import data.portcullis.asked
+import data.portcullis.derived
+import data.portcullis.kinds
+import data.portcullis.result
+import data.portcullis.roles
+
+deny contains violation if {
+	covered
+	not allowed
+	not relabelled
+	violation := result.violation(rego.metadata.chain(), $"{asked.line}: {reason}")
+}
+
+# Whose a namespace is, is never softened.
+deny contains violation if {
+	covered
+	not allowed
+	relabelled
+	violation := result.fixed(rego.metadata.chain(), $"{asked.line}: {reason}")
+}
+
+deny contains violation if {
+	covered
+	arrives
+	not actors.system(input.user)
+	some key in input.service_accounts
+	not roles.may_grant(input.user, key)
+	message := $"{asked.line}: the tree gives a role to a ServiceAccount of a namespace of this name, so only who may grant that role may. Allowed: an OrgAdmin, or for a role in a workspace a ProjectAdmin of its project"
+	violation := result.fixed(rego.metadata.chain(), message)
+}
+
+covered if kinds.covers(kinds.namespaces, input.request.kind)
+
+new := input.places.new
+
+old := input.places.old
+
+relabelled if before != after
+
+default before := ""
+
+before := old.workspace
+
+default after := ""
+
+after := new.workspace if asked.writes
+
+after := before if input.request.operation == "DELETE"
+
+arrives if input.request.operation == "CREATE"
+
+arrives if {
+	input.request.operation == "UPDATE"
+	relabelled
+}
+
+understood if {
+	asked.consistent
+	kinds.knows(kinds.namespaces, input.request.kind)
+	input.request.subresource in {"", "status"}
+}
+
+allowed if {
+	understood
+	input.request.operation == "CREATE"
+	new.standing in {"owned", "unowned"}
+	roles.owns(input.user, new)
+}
+
+# Kubernetes' own and ours belong to nobody: no label makes them somebody's.
+allowed if {
+	understood
+	input.request.operation == "CREATE"
+	new.standing == "reserved"
+	after == ""
+	roles.owns(input.user, new)
+}
+
+allowed if {
+	understood
+	input.request.operation == "DELETE"
+	roles.owns(input.user, old)
+}
+
+allowed if {
+	stays
+	roles.owns(input.user, new)
+}
+
+allowed if {
+	stays
+	roles.holds_any(input.user, new, ["InfraAdmin"])
+	beside_ownership
+}
+
+# A move: both ends. Adopting is moving from what nobody but an OrgAdmin gives away.
+allowed if {
+	moves
+	new.standing == "owned"
+	before != ""
+	roles.owns(input.user, old)
+	roles.owns(input.user, new)
+}
+
+allowed if {
+	moves
+	new.standing in {"owned", "unowned"}
+	roles.holds_any(input.user, new, ["OrgAdmin"])
+}
+
+# A label on a reserved namespace means nothing, so whoever may change the namespace may take it off.
+allowed if {
+	moves
+	new.standing == "reserved"
+	after == ""
+	roles.owns(input.user, new)
+}
+
+allowed if {
+	understood
+	actors.system_writer(input.user, input.organization)
+	claims(input.object) == claims(input.old_object)
+}
+
+allowed if {
+	understood
+	actors.system_writer(input.user, input.organization)
+	input.request.operation == "DELETE"
+}
+
+allowed if {
+	stays
+	actors.controller(input.user)
+	only_derived
+}
+
+# Whatever state we believe the namespace in: it has to end, and Kubernetes' own have to be there.
+allowed if {
+	actors.system(input.user)
+	input.request.operation == "DELETE"
+}
+
+allowed if {
+	actors.system(input.user)
+	input.request.subresource in {"status", "finalize"}
+	input.request.operation == "UPDATE"
+	input.object.metadata.labels == input.old_object.metadata.labels
+	input.object.metadata.annotations == input.old_object.metadata.annotations
+}
+
+allowed if {
+	actors.system(input.user)
+	asked.releases
+}
+
+allowed if {
+	actors.system(input.user)
+	input.request.operation == "CREATE"
+	input.object.metadata.name in {"default", "kube-system", "kube-public", "kube-node-lease"}
+	after == ""
+}
+
+updates if {
+	understood
+	input.request.operation == "UPDATE"
+}
+
+stays if {
+	updates
+	not relabelled
+}
+
+moves if {
+	updates
+	relabelled
+}
+
+# METADATA
+# description: Says that nothing changes but labels and annotations that are not ours, and the exemption.
+beside_ownership if {
+	object.remove(input.object, {"metadata"}) == object.remove(input.old_object, {"metadata"})
+	labelling := {"labels", "annotations"}
+	object.remove(input.object.metadata, labelling) == object.remove(input.old_object.metadata, labelling)
+	unexempt(claims(input.object)) == unexempt(claims(input.old_object))
+}
+
+unexempt(keys) := object.remove(keys, {
+	["labels", "portcullis.dev/exempt"],
+	["annotations", "portcullis.dev/exempt-reason"],
+	["annotations", "portcullis.dev/exempt-until"],
+})
+
+# METADATA
+# description: >-
+#   The labels and annotations of ours on one side, none where there is no object; without the derived ones, which the
+#   mutation stamps for everybody and baseline/namespace-labels checks.
+claims(side) := {[kind, key]: value |
+	some kind in ["labels", "annotations"]
+	some key, value in side.metadata[kind]
+	startswith(key, "portcullis.dev/")
+	not derived.stamped(kind, key)
+}
+
+only_derived if {
+	object.remove(input.object, {"metadata"}) == object.remove(input.old_object, {"metadata"})
+	labelling := {"labels", "annotations"}
+	object.remove(input.object.metadata, labelling) == object.remove(input.old_object.metadata, labelling)
+	object.remove(input.object.metadata.labels, derived.keys) == object.remove(input.old_object.metadata.labels, derived.keys)
+	object.remove(input.object.metadata.annotations, {derived.baseline}) == object.remove(input.old_object.metadata.annotations, {derived.baseline})
+}
+
+default reason := "what it speaks of cannot be told from the object: it is not there, or the request names another one"
+
+reason := $"version {input.request.kind.version} is not known here. Use a version that Portcullis knows, or update Portcullis" if {
+	not kinds.knows(kinds.namespaces, input.request.kind)
+} else := $"{input.request.subresource} of a namespace is written by Kubernetes' namespace controller alone" if {
+	not input.request.subresource in {"", "status"}
+} else := several if {
+	count(administered) > 1
+	new.standing == "unowned"
+} else := "Kubernetes' own namespaces and Portcullis' belong to no workspace. Leave the label portcullis.dev/workspace out" if {
+	new.standing == "reserved"
+	after != ""
+} else := $"there is no workspace {after} with a project. Name one that exists in the label portcullis.dev/workspace, or have a ProjectAdmin create it" if {
+	new.standing == "orphaned"
+	relabelled
+} else := $"{arrival}. {roles.allowed(input.user, new)}" if {
+	input.request.operation == "CREATE"
+} else := $"it would move the namespace to {destination}, and {roles.belongs(input.user, old)}. A move needs the owners of both: {roles.allowed(input.user, old)}; {roles.allowed(input.user, new)}" if {
+	moves
+	new.standing == "owned"
+	old.standing == "owned"
+} else := $"only an OrgAdmin takes a namespace into a workspace or out of it. {roles.allowed(input.user, platform)}" if {
+	moves
+} else := $"{roles.belongs(input.user, old)}. {roles.allowed(input.user, old)}" if {
+	asked.consistent
+}
+
+# The request holds the name, so it may be said to whoever sent it.
+default arrival := "a namespace without the label portcullis.dev/workspace belongs to no workspace"
+
+arrival := $"the label says that it belongs to workspace {after}" if after != ""
+
+destination := $"workspace {after}"
+
+platform := {"path": [$"Organization/{input.organization}"], "standing": "orphaned"}
+
+administered := [place.workspace |
+	some place in input.places.administered
+	roles.holds(input.user, $"Workspace/{place.workspace}", "WorkspaceAdmin")
+]
+
+several := $"you are WorkspaceAdmin of {concat(", ", administered)}. Say which of them owns it by the label portcullis.dev/workspace, for example portcullis.dev/workspace: {administered[0]}"

@@ -1,0 +1,73 @@
+# METADATA
+# title: A namespace's policies belong to its owners
+# description: >-
+#   Only an admin of the workspace, its project or the organization changes the network policies of a namespace; where no
+#   workspace owns it, an InfraAdmin or OrgAdmin does.
+# related_resources:
+#   - ref: https://kubernetes.io/docs/concepts/services-networking/network-policies/
+# custom:
+#   severity: high
+#   remediation: Ask an admin of the workspace for the change, or for the role.
+package portcullis.rules.rbac.namespace_policy
+
+import data.portcullis.actors
+import data.portcullis.asked
+import data.portcullis.kinds
+import data.portcullis.result
+import data.portcullis.roles
+
+deny contains violation if {
+	kinds.covers(kinds.namespace_policies, input.request.kind)
+	not asked.status
+	not allowed
+	violation := result.violation(rego.metadata.chain(), $"{asked.line}: {reason}")
+}
+
+place := input.places.old if input.request.operation == "DELETE"
+
+place := input.places.new if asked.writes
+
+allowed if {
+	understood
+	roles.owns(input.user, place)
+}
+
+allowed if {
+	understood
+	known
+	actors.system_writer(input.user, input.organization)
+}
+
+# Our controller writes what it injects and nothing else; baseline/managed-policy keeps everybody else from it.
+allowed if {
+	understood
+	actors.controller(input.user)
+	contains(asked.identity.name, ".")
+}
+
+# Also in a namespace or of a version that we do not know: a namespace has to end whatever we believe.
+allowed if {
+	actors.system(input.user)
+	input.request.operation == "DELETE"
+}
+
+allowed if {
+	actors.system(input.user)
+	asked.releases
+}
+
+understood if {
+	asked.consistent
+	kinds.knows(kinds.namespace_policies, input.request.kind)
+	input.request.operation in {"CREATE", "UPDATE", "DELETE"}
+}
+
+known if place.standing != "unknown"
+
+default reason := "what it speaks of cannot be told from the object: it is not there, or the request names another one"
+
+reason := $"version {input.request.kind.version} is not known here. Use a version that Portcullis knows, or update Portcullis" if {
+	not kinds.knows(kinds.namespace_policies, input.request.kind)
+} else := $"{roles.belongs(input.user, place)}. {roles.allowed(input.user, place)}" if {
+	asked.consistent
+}

@@ -1,0 +1,88 @@
+# METADATA
+# title: The decision on a request
+# description: >-
+#   Runs every rule that there is and weighs what they found: an Organization may soften a rule to warn or audit, a
+#   break-glass group passes. The answer names the revision and every rule that ran, so that the webhook can tell a whole
+#   answer from less. Without a kind, an operation and a user there is no decision, and none is a denial.
+# related_resources:
+#   - ref: https://www.openpolicyagent.org/docs/rest-api
+# entrypoint: true
+package portcullis.validate
+
+import data.portcullis.actors
+
+decision := {
+	"revision": data.system.bundles.portcullis.manifest.revision,
+	"rules": ran,
+	"allowed": allowed,
+	"break_glass": broken,
+	"undecided": undecided,
+	"violations": weighed,
+} if {
+	input.request.operation
+	input.request.kind.kind
+	is_string(input.user.name)
+}
+
+rules := {$"{replace(category, "_", "-")}/{replace(name, "_", "-")}": deny |
+	some category, name
+	deny := data.portcullis.rules[category][name].deny
+}
+
+ran := object.keys(rules)
+
+weighed := {object.union(violation, {"action": action(violation)}) |
+	some violation in rules[_]
+}
+
+refused if {
+	some violation in weighed
+	violation.action == "enforce"
+}
+
+refused if undecided != ""
+
+broken := passes if {
+	refused
+} else := false
+
+default passes := false
+
+passes if actors.break_glass(input.user, input.break_glass_groups)
+
+default allowed := false
+
+allowed if not refused
+
+allowed if broken
+
+default undecided := ""
+
+undecided := "the tenant tree is not loaded" if not input.tree
+
+action(violation) := "warn" if {
+	violation.level == "warn"
+	softened(violation.rule) == "enforce"
+} else := "enforce" if {
+	violation.fixed
+} else := "enforce" if {
+	violation.rule in never_softened
+} else := softened(violation.rule)
+
+never_softened := {
+	"rbac/tenancy",
+	"baseline/managed-policy",
+	"baseline/namespace-labels",
+	"baseline/exemption",
+}
+
+# METADATA
+# description: The Organization's setting nearest to the rule; what is neither warn nor audit enforces.
+softened(rule) := setting if {
+	candidates := [value |
+		some key in [rule, $"{split(rule, "/")[0]}/*", "*"]
+		value := input.enforcement[key]
+	]
+	setting := candidates[0]
+	setting in {"warn", "audit"}
+} else := "enforce"

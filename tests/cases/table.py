@@ -1,0 +1,479 @@
+"""
+The rule book by example: who asks what, and by which rules it is denied.
+
+A denial lists every rule that denies it; without the folder of one of them the others still do, and without the only
+one the same request is allowed. That is how the table shows that a rule is needed.
+"""
+
+from dataclasses import dataclass
+
+from tests.cases.reviews import (
+    ADA,
+    API_SERVER,
+    ARGOCD,
+    AUDITOR,
+    BASELINE,
+    BO,
+    CILIUM,
+    CONTROLLER,
+    CRD,
+    CY,
+    FALSE_ARGOCD,
+    FROM_PODS,
+    GARBAGE_COLLECTOR,
+    IVAN,
+    NAMESPACE,
+    NAMESPACE_CONTROLLER,
+    NETPOL,
+    NOBODY,
+    OZ,
+    PAM,
+    RITA,
+    ROOT,
+    SAM,
+    STRANGER,
+    TWO,
+    WORKSPACE,
+    Asked,
+    Caller,
+    Json,
+    definition,
+    injected,
+    namespace,
+    other_policy,
+    owned,
+    policy,
+)
+
+NAMESPACE_POLICY = "rbac/namespace-policy"
+CLUSTER_POLICY = "rbac/cluster-policy"
+NAMESPACE_RULE = "rbac/namespace"
+MANAGED = "baseline/managed-policy"
+LABELS = "baseline/namespace-labels"
+FROM_ANYWHERE = "guardrail/from-anywhere"
+TO_ANYWHERE = "guardrail/to-anywhere"
+
+PENDING = (
+    '{"reason":"the namespace is new: its baseline policies are not applied yet","revision":"","state":"Pending"}'
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A request and the rules that deny it; none: it is allowed."""
+
+    id: str
+    asked: Asked
+    denied_by: tuple[str, ...] = ()
+
+
+def create(caller: Caller, new: Json, kind: tuple[str, str, str, str] = NETPOL, **rest: object) -> Asked:
+    """Ask for a new object."""
+    return Asked(caller, "CREATE", kind, new=new, **rest)  # type: ignore[arg-type]  # passed through
+
+
+def update(caller: Caller, old: Json, new: Json, kind: tuple[str, str, str, str] = NETPOL, **rest: object) -> Asked:
+    """Ask for a change."""
+    return Asked(caller, "UPDATE", kind, new=new, old=old, **rest)  # type: ignore[arg-type]  # passed through
+
+
+def delete(caller: Caller, old: Json, kind: tuple[str, str, str, str] = NETPOL, **rest: object) -> Asked:
+    """Ask for the end of an object."""
+    return Asked(caller, "DELETE", kind, old=old, **rest)  # type: ignore[arg-type]  # passed through
+
+
+def opens(*cidrs: str, pods: Json | None = None) -> Json:
+    """Return a spec that lets these addresses in, each by a rule of its own."""
+    rules = [{"from": [{"ipBlock": {"cidr": cidr}}]} for cidr in cidrs]
+    return {"podSelector": pods or {}, "policyTypes": ["Ingress"], "ingress": rules}
+
+
+def leads(*cidrs: str, pods: Json | None = None) -> Json:
+    """Return a spec that lets pods out to these addresses, each by a rule of its own."""
+    rules = [{"to": [{"ipBlock": {"cidr": cidr}}]} for cidr in cidrs]
+    return {"podSelector": pods or {}, "policyTypes": ["Egress"], "egress": rules}
+
+
+def _namespace_policies() -> list[Case]:
+    mine, theirs = policy("checkout-dev"), policy("refunds-dev")
+    changed = policy("checkout-dev", spec={**FROM_PODS, "podSelector": {}})
+    cilium = ("cilium.io", "v2", "CiliumNetworkPolicy", "ciliumnetworkpolicies")
+    calico_set = ("projectcalico.org", "v3", "NetworkSet", "networksets")
+    allowed = {
+        "workspace-admin-creates": create(ADA, mine),
+        "workspace-admin-changes": update(ADA, mine, changed),
+        "workspace-admin-deletes": delete(ADA, mine),
+        "workspace-admin-deletes-one-of-a-collection": delete(ADA, mine, over={"name": ""}),
+        "project-admin-creates": create(PAM, mine),
+        "org-admin-creates": create(OZ, mine),
+        "generated-name": create(ADA, policy("checkout-dev", "", generateName="web-"), over={"name": ""}),
+        "infra-admin-in-unowned": create(IVAN, policy("monitoring")),
+        "service-account-infra-admin-in-unowned": create(ARGOCD, policy("monitoring")),
+        "org-admin-in-unowned": create(OZ, policy("monitoring")),
+        "infra-admin-in-kube-system": create(IVAN, policy("kube-system")),
+        "org-admin-in-orphaned": create(OZ, policy("lost")),
+        "system-writer": create(CILIUM, mine),
+        "namespace-controller-deletes": delete(NAMESPACE_CONTROLLER, mine),
+        "garbage-collector-deletes-in-unknown": delete(GARBAGE_COLLECTOR, policy("gone")),
+        "garbage-collector-takes-finalizer-off": update(
+            GARBAGE_COLLECTOR, policy("checkout-dev", finalizers=["a", "b"]), policy("checkout-dev", finalizers=["b"])
+        ),
+        "cilium-in-unguarded": create(IVAN, other_policy(cilium, "monitoring"), cilium),
+        "calico-set": create(ADA, other_policy(calico_set, "checkout-dev"), calico_set),
+        "cilium-status-is-left-alone": update(
+            STRANGER, other_policy(cilium, "checkout-dev"), other_policy(cilium, "checkout-dev"), cilium, subresource="status"
+        ),
+    }
+    denied = {
+        "sibling-creates": create(BO, mine),
+        "sibling-deletes": delete(BO, mine),
+        "sibling-changes": update(BO, mine, changed),
+        "other-project": create(CY, mine),
+        "other-project-admin": create(SAM, mine),
+        "mine-is-not-theirs": create(ADA, theirs),
+        "workspace-reader": create(RITA, mine),
+        "org-reader": delete(AUDITOR, mine),
+        "infra-admin-in-owned": create(IVAN, mine),
+        "stranger": create(STRANGER, mine),
+        "stranger-in-unowned": create(STRANGER, policy("monitoring")),
+        "workspace-admin-in-unowned": create(ADA, policy("monitoring")),
+        "workspace-admin-in-kube-system": create(ADA, policy("kube-system")),
+        "infra-admin-in-orphaned": create(IVAN, policy("lost")),
+        "unknown-namespace": create(OZ, policy("nowhere")),
+        "system-writer-in-unknown": create(CILIUM, policy("nowhere")),
+        "empty-name-with-groups": create(NOBODY, mine),
+        "service-account-of-the-same-name-elsewhere": create(FALSE_ARGOCD, policy("monitoring")),
+        "group-in-other-case": create(Caller("eve", ("Checkout-Team",)), mine),
+        "group-by-prefix": create(Caller("eve", ("checkout-team-interns",)), mine),
+        "user-named-like-a-group": create(Caller("checkout-team"), mine),
+        "request-names-another-namespace": create(ADA, mine, over={"namespace": "refunds-dev"}),
+        "object-names-another-namespace": create(ADA, theirs, over={"namespace": "checkout-dev"}),
+        "request-names-another-object": delete(ADA, mine, over={"name": "other"}),
+        "create-without-object": Asked(ADA, "CREATE", NETPOL, over={"namespace": "checkout-dev", "name": "web"}),
+        "delete-without-old-object": Asked(ADA, "DELETE", NETPOL, over={"namespace": "checkout-dev", "name": "web"}),
+        "unknown-version": create(ADA, mine, ("networking.k8s.io", "v2", "NetworkPolicy", "networkpolicies")),
+        "connect": Asked(ADA, "CONNECT", NETPOL, new=mine, old=mine),
+        "garbage-collector-creates": create(GARBAGE_COLLECTOR, mine),
+        "garbage-collector-adds-finalizer": update(
+            GARBAGE_COLLECTOR, mine, policy("checkout-dev", finalizers=["x"])
+        ),
+        "garbage-collector-changes-the-spec-too": update(
+            GARBAGE_COLLECTOR, policy("checkout-dev", finalizers=["x"]), changed
+        ),
+        "system-prefix-is-no-system-actor": delete(Caller("system:serviceaccount:kube-system:namespace-controller2"), mine),
+        "controller-writes-what-is-not-injected": create(CONTROLLER, mine),
+        "stranger-changes-cilium": delete(STRANGER, other_policy(cilium, "checkout-dev"), cilium),
+        "stranger-changes-calico-set": create(STRANGER, other_policy(calico_set, "checkout-dev"), calico_set),
+        "unknown-version-of-calico": create(
+            ADA, other_policy(calico_set, "checkout-dev"), ("projectcalico.org", "v4", "NetworkSet", "networksets")
+        ),
+    }
+    return _cases("namespace-policy", allowed, denied, NAMESPACE_POLICY)
+
+
+def _cluster_policies() -> list[Case]:
+    admin = ("policy.networking.k8s.io", "v1alpha1", "AdminNetworkPolicy", "adminnetworkpolicies")
+    cluster = ("policy.networking.k8s.io", "v1alpha2", "ClusterNetworkPolicy", "clusternetworkpolicies")
+    ccnp = ("cilium.io", "v2", "CiliumClusterwideNetworkPolicy", "ciliumclusterwidenetworkpolicies")
+    tier = ("crd.projectcalico.org", "v1", "Tier", "tiers")
+    base = {**other_policy(BASELINE, name="edge"), "spec": {"policies": [{"name": "a", "spec": {}}]}}
+    named = {**base, "metadata": {"name": "zero-trust"}}
+    with_finalizer = {**named, "metadata": {"name": "zero-trust", "finalizers": ["portcullis.dev/baseline"]}}
+    empty = {**named, "spec": {"policies": []}}
+    ours = definition("portcullis.dev", "Workspace")
+    ciliums = definition("cilium.io", "CiliumNetworkPolicy")
+    allowed = {
+        "infra-admin": create(IVAN, other_policy(admin), admin),
+        "infra-admin-service-account": create(ARGOCD, other_policy(cluster), cluster),
+        "org-admin": delete(OZ, other_policy(ccnp), ccnp),
+        "system-writer": create(CILIUM, other_policy(tier), tier),
+        "infra-admin-changes-a-baseline": update(IVAN, named, {**named, "spec": {"policies": [{"name": "b", "spec": {}}]}}, BASELINE),
+        "infra-admin-deletes-an-unnamed-baseline": delete(IVAN, base, BASELINE),
+        "controller-sets-its-finalizer": update(CONTROLLER, named, with_finalizer, BASELINE),
+        "garbage-collector-takes-finalizer-off": update(GARBAGE_COLLECTOR, with_finalizer, named, BASELINE),
+        "baseline-status-is-left-alone": update(STRANGER, named, named, BASELINE, subresource="status"),
+        "infra-admin-installs-crd": create(IVAN, ours, CRD),
+        "system-writer-updates-cilium-crd": update(CILIUM, ciliums, ciliums, CRD),
+        "anybody-whom-rbac-lets-defines-foreign-kinds": create(STRANGER, definition("example.com", "Widget"), CRD),
+        "foreign-crd-deleted": delete(STRANGER, definition("example.com", "Widget"), CRD),
+        "kind-of-the-same-name-in-a-foreign-group": create(STRANGER, definition("example.com", "NetworkPolicy"), CRD),
+    }
+    denied = {
+        "tenant": create(ADA, other_policy(admin), admin),
+        "project-admin": create(PAM, other_policy(cluster), cluster),
+        "org-reader": create(AUDITOR, other_policy(ccnp), ccnp),
+        "tenant-deletes": delete(ADA, other_policy(tier), tier),
+        "empty-name": create(NOBODY, other_policy(admin), admin),
+        "unknown-version": create(IVAN, other_policy(admin), ("policy.networking.k8s.io", "v9", "AdminNetworkPolicy", "x")),
+        "without-object": Asked(IVAN, "CREATE", admin),
+        "tenant-changes-a-baseline": update(ADA, base, base, BASELINE),
+        "system-writer-changes-a-baseline": update(CILIUM, base, base, BASELINE),
+        "named-baseline-deleted": delete(OZ, named, BASELINE),
+        "named-baseline-emptied": update(OZ, named, empty, BASELINE),
+        "named-baseline-loses-its-policies": update(OZ, named, {**named, "spec": {}}, BASELINE),
+        "controller-changes-a-baseline": update(CONTROLLER, named, {**named, "spec": {"policies": [{"name": "x"}]}}, BASELINE),
+        "tenant-installs-crd": create(ADA, ours, CRD),
+        "system-writer-changes-our-crd": update(CILIUM, ours, ours, CRD),
+        "our-crd-deleted-by-org-admin": delete(OZ, ours, CRD),
+        "covered-crd-deleted-by-infra-admin": delete(IVAN, ciliums, CRD),
+        "covered-crd-deleted-by-garbage-collector": delete(GARBAGE_COLLECTOR, ciliums, CRD),
+        "crd-that-cannot-be-read": create(STRANGER, {**ours, "spec": {"group": 7}}, CRD),
+        "crd-deleted-without-old-object": Asked(STRANGER, "DELETE", CRD, over={"name": "workspaces.portcullis.dev"}),
+    }
+    return _cases("cluster-policy", allowed, denied, CLUSTER_POLICY)
+
+
+def _namespaces() -> list[Case]:
+    mine = namespace("checkout-dev", owned("checkout"))
+    theirs = namespace("refunds-dev", owned("refunds"))
+    free = namespace("monitoring")
+    lost = namespace("lost", {WORKSPACE: "ghost"})
+    tagged = namespace("checkout-dev", owned("checkout", team="a"))
+    moved = namespace("checkout-dev", owned("refunds"))
+    afar = namespace("checkout-dev", owned("ranking", "search"))
+    exempt = namespace("checkout-dev", {**owned("checkout"), "portcullis.dev/exempt": "true"})
+    finalized = {**mine, "spec": {"finalizers": []}}
+    fresh = namespace("checkout-new", owned("checkout"), annotations={"portcullis.dev/baseline": PENDING})
+    system = namespace("kube-system")
+    allowed = {
+        "workspace-admin-creates": create(ADA, fresh, NAMESPACE),
+        "project-admin-creates": create(PAM, fresh, NAMESPACE),
+        "org-admin-creates": create(OZ, fresh, NAMESPACE),
+        "infra-admin-creates-unowned": create(IVAN, namespace("tools"), NAMESPACE),
+        "workspace-admin-labels": update(ADA, mine, tagged, NAMESPACE),
+        "workspace-admin-deletes": delete(ADA, mine, NAMESPACE),
+        "infra-admin-labels": update(IVAN, mine, tagged, NAMESPACE),
+        "infra-admin-exempts": update(IVAN, mine, exempt, NAMESPACE),
+        "infra-admin-labels-kube-system": update(IVAN, system, namespace("kube-system", {"team": "a"}), NAMESPACE),
+        "infra-admin-takes-a-label-off-kube-system": update(
+            IVAN, namespace("kube-system", {WORKSPACE: "checkout"}), system, NAMESPACE
+        ),
+        "project-admin-moves-within": update(PAM, mine, moved, NAMESPACE),
+        "org-admin-moves": update(OZ, mine, afar, NAMESPACE),
+        "org-admin-adopts": update(OZ, free, namespace("monitoring", owned("checkout")), NAMESPACE),
+        "org-admin-releases": update(OZ, mine, namespace("checkout-dev"), NAMESPACE),
+        "org-admin-mends-an-orphan": update(OZ, lost, namespace("lost", owned("checkout")), NAMESPACE),
+        "org-admin-deletes-an-orphan": delete(OZ, lost, NAMESPACE),
+        "system-writer-labels": update(CILIUM, mine, tagged, NAMESPACE),
+        "system-writer-creates-unowned": create(CILIUM, namespace("tools"), NAMESPACE),
+        "controller-restores-derived-labels": update(CONTROLLER, namespace("checkout-dev", {WORKSPACE: "checkout"}), mine, NAMESPACE),
+        "controller-reports": update(
+            CONTROLLER, mine, namespace("checkout-dev", owned("checkout"), annotations={"portcullis.dev/baseline": "{}"}), NAMESPACE
+        ),
+        "namespace-controller-finalizes": update(NAMESPACE_CONTROLLER, mine, finalized, NAMESPACE, subresource="finalize"),
+        "namespace-controller-deletes": delete(NAMESPACE_CONTROLLER, lost, NAMESPACE),
+        "api-server-creates-kubernetes-own": create(API_SERVER, namespace("kube-node-lease"), NAMESPACE),
+        "org-admin-creates-where-an-account-lives": create(OZ, namespace("gitops"), NAMESPACE),
+        "project-admin-creates-where-a-workspace-account-lives": create(
+            SAM, namespace("ci", owned("ranking", "search"), annotations={"portcullis.dev/baseline": PENDING}), NAMESPACE
+        ),
+    }
+    denied = {
+        "sibling-creates": create(BO, fresh, NAMESPACE),
+        "stranger-creates-unowned": create(STRANGER, namespace("tools"), NAMESPACE),
+        "workspace-admin-creates-unowned": create(TWO, namespace("tools"), NAMESPACE),
+        "unknown-workspace": create(OZ, namespace("new", {WORKSPACE: "ghost"}), NAMESPACE),
+        "reader-deletes": delete(RITA, mine, NAMESPACE),
+        "sibling-deletes": delete(BO, mine, NAMESPACE),
+        "infra-admin-deletes-owned": delete(IVAN, mine, NAMESPACE),
+        "infra-admin-creates-owned": create(IVAN, fresh, NAMESPACE),
+        "infra-admin-deletes-orphan": delete(IVAN, lost, NAMESPACE),
+        "workspace-admin-steals": update(BO, mine, moved, NAMESPACE),
+        "workspace-admin-gives-away": update(ADA, mine, moved, NAMESPACE),
+        "project-admin-moves-across": update(PAM, mine, afar, NAMESPACE),
+        "workspace-admin-adopts": update(ADA, free, namespace("monitoring", owned("checkout")), NAMESPACE),
+        "infra-admin-adopts": update(IVAN, free, namespace("monitoring", owned("checkout")), NAMESPACE),
+        "workspace-admin-releases": update(ADA, mine, namespace("checkout-dev"), NAMESPACE),
+        "workspace-admin-empties-the-label": update(ADA, mine, namespace("checkout-dev", {WORKSPACE: ""}), NAMESPACE),
+        "org-admin-adopts-kube-system": update(OZ, system, namespace("kube-system", {WORKSPACE: "checkout"}), NAMESPACE),
+        "org-admin-creates-ours-owned": create(OZ, namespace("portcullis-system", {WORKSPACE: "checkout"}), NAMESPACE),
+        "org-admin-moves-to-nowhere": update(OZ, mine, namespace("checkout-dev", {WORKSPACE: "ghost"}), NAMESPACE),
+        "workspace-admin-labels-an-orphan": update(ADA, lost, namespace("lost", {WORKSPACE: "ghost", "a": "b"}), NAMESPACE),
+        "status-takes-ownership": update(BO, mine, moved, NAMESPACE, subresource="status"),
+        "finalize-by-the-owner": update(ADA, mine, finalized, NAMESPACE, subresource="finalize"),
+        "finalize-by-org-admin": update(OZ, mine, finalized, NAMESPACE, subresource="finalize"),
+        "finalize-by-system-writer": update(CILIUM, mine, finalized, NAMESPACE, subresource="finalize"),
+        "infra-admin-takes-finalizers-off": update(
+            IVAN, {**mine, "spec": {"finalizers": ["kubernetes"]}}, {**mine, "spec": {}}, NAMESPACE
+        ),
+        "namespace-controller-relabels": update(NAMESPACE_CONTROLLER, mine, moved, NAMESPACE),
+        "namespace-controller-relabels-by-finalize": update(
+            NAMESPACE_CONTROLLER, mine, moved, NAMESPACE, subresource="finalize"
+        ),
+        "garbage-collector-creates-a-tenants": create(GARBAGE_COLLECTOR, namespace("tools"), NAMESPACE),
+        "system-writer-takes-over": update(CILIUM, mine, moved, NAMESPACE),
+        "system-writer-creates-owned": create(CILIUM, fresh, NAMESPACE),
+        "controller-moves": update(CONTROLLER, mine, moved, NAMESPACE),
+        "controller-labels": update(CONTROLLER, mine, tagged, NAMESPACE),
+        "infra-admin-creates-where-an-infra-account-lives": create(IVAN, namespace("gitops"), NAMESPACE),
+        "workspace-admin-creates-where-an-account-lives": create(
+            ADA, namespace("gitops", owned("checkout"), annotations={"portcullis.dev/baseline": PENDING}), NAMESPACE
+        ),
+        "other-project-admin-creates-where-an-account-lives": create(
+            PAM, namespace("ci", owned("checkout"), annotations={"portcullis.dev/baseline": PENDING}), NAMESPACE
+        ),
+        "unknown-version": update(ADA, mine, tagged, ("", "v2", "Namespace", "namespaces")),
+        "unknown-subresource": update(ADA, mine, tagged, NAMESPACE, subresource="resize"),
+        "delete-without-old-object": Asked(ADA, "DELETE", NAMESPACE, over={"name": "checkout-dev"}),
+        "request-names-another": update(ADA, mine, tagged, NAMESPACE, over={"name": "refunds-dev"}),
+        "mine-is-not-theirs": update(ADA, theirs, theirs, NAMESPACE),
+    }
+    return _cases("namespace", allowed, denied, NAMESPACE_RULE)
+
+
+def _managed_policies() -> list[Case]:
+    deny, widened = injected("checkout-dev"), injected("checkout-dev", spec={"podSelector": {}, "ingress": [{}]})
+    labelled = policy("checkout-dev", labels={"app.kubernetes.io/managed-by": "portcullis"})
+    claimed = policy("checkout-dev", labels={"portcullis.dev/baseline": ""})
+    allowed = {
+        "controller-injects": create(CONTROLLER, deny),
+        "controller-replaces-what-somebody-widened": update(CONTROLLER, widened, deny),
+        "controller-injects-an-allow-all-of-the-baseline": create(CONTROLLER, widened),
+        "controller-deletes": delete(CONTROLLER, deny),
+        "namespace-controller-deletes": delete(NAMESPACE_CONTROLLER, deny),
+        "other-managers-label": create(ADA, policy("checkout-dev", labels={"app.kubernetes.io/managed-by": "Helm"})),
+    }
+    denied = {
+        "owner-deletes": delete(ADA, deny),
+        "org-admin-deletes": delete(OZ, deny),
+        "owner-deletes-one-of-a-collection": delete(ADA, deny, over={"name": ""}),
+        "owner-takes-the-label-off": update(ADA, labelled, policy("checkout-dev")),
+        "owner-claims-the-managed-by-label": create(ADA, labelled),
+        "owner-claims-the-baseline-label": create(ADA, claimed),
+        "owner-squats-a-dotted-name": create(ADA, policy("checkout-dev", "zero-trust.default-deny")),
+        "owner-generates-a-dotted-name": create(ADA, policy("checkout-dev", "", generateName="a.b-"), over={"name": ""}),
+        "owner-changes": update(ADA, deny, injected("checkout-dev", spec=FROM_PODS)),
+    }
+    cases = _cases("managed-policy", allowed, denied, MANAGED)
+    stranger = {
+        "infra-admin-deletes-in-owned": delete(IVAN, deny),
+        "stranger-deletes": delete(STRANGER, deny),
+        "garbage-collector-changes": update(GARBAGE_COLLECTOR, deny, injected("checkout-dev", spec=FROM_PODS)),
+    }
+    return cases + [Case(f"managed-policy/deny-{name}", asked, (MANAGED, NAMESPACE_POLICY)) for name, asked in stranger.items()]
+
+
+def _namespace_labels() -> list[Case]:
+    mine = namespace("checkout-dev", owned("checkout"))
+    baseline = "portcullis.dev/baseline"
+    stale = namespace("checkout-dev", {WORKSPACE: "checkout", "portcullis.dev/project": "former"})
+    told = namespace("checkout-dev", owned("checkout"), annotations={baseline: '{"state":"Ready"}'})
+    without_gate = {key: value for key, value in owned("checkout").items() if key != "portcullis.dev/gate"}
+    allowed = {
+        "stale-labels-that-the-request-leaves": update(ADA, stale, namespace("checkout-dev", {**stale["metadata"]["labels"], "a": "b"}), NAMESPACE),
+        "annotation-left-out": update(ADA, told, mine, NAMESPACE),
+        "annotation-kept": update(ADA, told, told, NAMESPACE),
+        "unowned-of-a-baseline": create(
+            IVAN, namespace("edge2", {"tier": "edge", "portcullis.dev/gate": "enforced"}, annotations={baseline: PENDING}), NAMESPACE
+        ),
+        "new-without-annotation": create(ADA, namespace("checkout-new", owned("checkout")), NAMESPACE),
+    }
+    denied = {
+        "created-without": create(ADA, namespace("checkout-new", {WORKSPACE: "checkout"}), NAMESPACE),
+        "created-without-gate": create(ADA, namespace("checkout-new", without_gate), NAMESPACE),
+        "gate-taken-off": update(ADA, mine, namespace("checkout-dev", without_gate), NAMESPACE),
+        "wrong-project": update(ADA, mine, namespace("checkout-dev", owned("checkout", "search")), NAMESPACE),
+        "left-over-after-release": update(OZ, mine, namespace("checkout-dev", {"portcullis.dev/project": "payments"}), NAMESPACE),
+        "empty-left-over": create(IVAN, namespace("tools", {"portcullis.dev/project": ""}), NAMESPACE),
+        "unowned-with-project": create(IVAN, namespace("tools", {"portcullis.dev/project": "payments"}), NAMESPACE),
+        "state-forged-at-creation": create(
+            ADA, namespace("checkout-new", owned("checkout"), annotations={baseline: '{"state":"Ready"}'}), NAMESPACE
+        ),
+        "state-forged-later": update(ADA, mine, told, NAMESPACE),
+        "state-changed": update(ADA, told, namespace("checkout-dev", owned("checkout"), annotations={baseline: "{}"}), NAMESPACE),
+        "state-where-no-baseline-applies": create(IVAN, namespace("tools", annotations={baseline: PENDING}), NAMESPACE),
+        "controller-stamps-a-wrong-project": update(CONTROLLER, mine, namespace("checkout-dev", owned("checkout", "search")), NAMESPACE),
+    }
+    return _cases("namespace-labels", allowed, denied, LABELS)
+
+
+def _guardrails() -> list[Case]:
+    halves = {"matchLabels": {"app": "halves"}}
+    elsewhere = {"matchLabels": {"app": "elsewhere"}}
+    allow_all: Json = {"podSelector": {}, "ingress": [{}]}
+    cases: list[Case] = []
+    for rule, field, peers, spec in (
+        (FROM_ANYWHERE, "ingress", "from", opens),
+        (TO_ANYWHERE, "egress", "to", leads),
+    ):
+        types = [field.capitalize()]
+        whole: Json = {"podSelector": {}, "policyTypes": types, field: [{}]}
+        standing = policy("checkout-dev", spec=whole)
+        allowed = {
+            "small-block": create(ADA, policy("checkout-dev", spec=spec("10.0.0.0/8"))),
+            "just-under-a-quarter": create(ADA, policy("checkout-dev", spec=spec("0.0.0.0/3", "32.0.0.0/4", "48.0.0.0/5"))),
+            "direction-without-effect": create(
+                ADA, policy("checkout-dev", spec={**whole, "policyTypes": ["Egress" if field == "ingress" else "Ingress"]})
+            ),
+            "where-no-baseline-applies": create(IVAN, policy("monitoring", spec=whole)),
+            "other-pods-than-those-that-stand": create(ADA, policy("checkout-dev", spec=spec("32.0.0.0/3", pods=elsewhere))),
+            "update-that-narrows": update(ADA, standing, policy("checkout-dev", spec=spec("0.0.0.0/1"))),
+            "deletion": delete(ADA, standing),
+        }
+        denied = {
+            "empty-rule": create(ADA, policy("checkout-dev", spec=whole)),
+            "null-rule": create(ADA, policy("checkout-dev", spec={**whole, field: [None]})),
+            "empty-peers": create(ADA, policy("checkout-dev", spec={**whole, field: [{peers: []}]})),
+            "only-ports": create(ADA, policy("checkout-dev", spec={**whole, field: [{"ports": [{"port": 443}]}]})),
+            "everything": create(ADA, policy("checkout-dev", spec=spec("0.0.0.0/0"))),
+            "two-halves-in-two-rules": create(ADA, policy("checkout-dev", spec=spec("0.0.0.0/1", "128.0.0.0/1"))),
+            "exactly-a-quarter": create(ADA, policy("checkout-dev", spec=spec("0.0.0.0/2"))),
+            "tiny-except": create(
+                ADA,
+                policy("checkout-dev", spec={**whole, field: [{peers: [{"ipBlock": {"cidr": "0.0.0.0/0", "except": ["10.0.0.0/8"]}}]}]}),
+            ),
+            "all-of-ipv6": create(ADA, policy("checkout-dev", spec=spec("::/0"))),
+            "a-quarter-of-global-ipv6": create(ADA, policy("checkout-dev", spec=spec("2000::/5"))),
+            "ipv4-mapped": create(ADA, policy("checkout-dev", spec=spec("::ffff:0:0/96"))),
+            "leading-zeros-and-host-bits": create(ADA, policy("checkout-dev", spec=spec("001.2.3.4/0"))),
+            "together-with-what-stands": create(ADA, policy("checkout-dev", spec=spec("32.0.0.0/3", pods=halves))),
+            "together-by-selecting-all-pods": create(ADA, policy("checkout-dev", spec=spec("32.0.0.0/3"))),
+            "org-admin": create(OZ, policy("checkout-dev", spec=whole)),
+            "infra-admin-in-unowned-of-a-baseline": create(IVAN, policy("edge", spec=whole)),
+            "system-writer": create(CILIUM, policy("checkout-dev", spec=whole)),
+            "update-that-widens": update(ADA, policy("checkout-dev", spec=spec("0.0.0.0/1")), standing),
+            "update-that-selects-more-pods": update(ADA, policy("checkout-dev", spec={**whole, "podSelector": halves}), standing),
+            "update-that-opens-more-ports": update(
+                ADA, policy("checkout-dev", spec={**whole, field: [{"ports": [{"port": 443}]}]}), standing
+            ),
+            "old-and-new-swapped": update(ADA, policy("checkout-dev", spec=spec("10.0.0.0/8")), standing),
+        }
+        cases += _cases(rule.split("/")[1], allowed, denied, rule)
+        unreadable: Json = {**whole, field: [{peers: [{"ipBlock": {"cidr": "10.0.0.0"}}]}]}
+        mixed: Json = {**whole, field: [{peers: [{"ipBlock": {"cidr": "10.0.0.0/8"}, "podSelector": {}}]}]}
+        for name, each in {"address-that-is-none": unreadable, "peer-of-two-sorts": mixed, "spec-that-is-a-list": [1]}.items():
+            asked = create(ADA, policy("checkout-dev", spec=each))  # type: ignore[arg-type]  # wrong on purpose
+            cases.append(Case(f"{rule.split('/')[1]}/deny-{name}", asked, (FROM_ANYWHERE, TO_ANYWHERE)))
+    cases.append(Case("from-anywhere/allow-where-the-workspace-says-so", create(OZ, policy("open-dev", spec=allow_all))))
+    cilium = ("cilium.io", "v2", "CiliumNetworkPolicy", "ciliumnetworkpolicies")
+    world = other_policy(cilium, "checkout-dev", spec={"endpointSelector": {}, "ingress": [{"fromEntities": ["world"]}]})
+    cases.append(Case("guardrails/deny-cilium-unread", create(ADA, world, cilium), (FROM_ANYWHERE, TO_ANYWHERE)))
+    return cases
+
+
+def _break_glass() -> list[Case]:
+    return [
+        Case("break-glass/allow-deletes-an-injected-policy", delete(ROOT, injected("checkout-dev"))),
+        Case("break-glass/allow-opens-everything", create(ROOT, policy("checkout-dev", spec={"ingress": [{}]}))),
+        Case("break-glass/allow-finalizes", update(ROOT, namespace("lost"), namespace("lost"), NAMESPACE, subresource="finalize")),
+        Case("break-glass/allow-deletes-our-crd", delete(ROOT, definition("portcullis.dev", "Workspace"), CRD)),
+        Case("break-glass/deny-without-a-name", delete(NOBODY, injected("checkout-dev")), (MANAGED, NAMESPACE_POLICY)),
+    ]
+
+
+def _cases(topic: str, allowed: dict[str, Asked], denied: dict[str, Asked], rule: str) -> list[Case]:
+    return [Case(f"{topic}/allow-{name}", asked) for name, asked in allowed.items()] + [
+        Case(f"{topic}/deny-{name}", asked, (rule,)) for name, asked in denied.items()
+    ]
+
+
+CASES = (
+    *_namespace_policies(),
+    *_cluster_policies(),
+    *_namespaces(),
+    *_managed_policies(),
+    *_namespace_labels(),
+    *_guardrails(),
+    *_break_glass(),
+)
+DENIALS = tuple(case for case in CASES if case.denied_by)

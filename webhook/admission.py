@@ -1,0 +1,143 @@
+"""The way of one request: review > facts > decision > answer > record."""
+
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+from webhook.decision.document import Document, Kind, Request, User
+from webhook.decision.opa import Opa, decide, mutate
+from webhook.errors import NoDecisionError
+from webhook.gather import gather
+from webhook.model import Decision, Mutation, Policies
+from webhook.review.answer import decided, mutated, one_line, undecided
+from webhook.review.envelope import ReviewRequest, read_review
+from webhook.review.patch import patch_of
+from webhook.tenancy.tree import Tree
+
+Route = Literal["validate", "mutate"]
+Verdict = Literal["allow", "deny", "warn", "audit", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What was decided: the fields of `portcullis history decisions` (contract, section 5) and how long it took."""
+
+    decision_id: str
+    time: str
+    route: Route
+    user: str
+    operation: str
+    kind: str
+    namespace: str
+    name: str
+    verdict: Verdict
+    rules: tuple[str, ...]
+    """Those that fired."""
+    revision: str
+    dry_run: bool
+    break_glass: bool
+    milliseconds: float
+    reason: str = ""
+    """Why there was no decision."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What a request is decided with; `tree` gives the tree of now, None while there is none."""
+
+    opa: Opa
+    policies: Policies
+    tree: Callable[[], Tree | None]
+    break_glass_groups: tuple[str, ...]
+    record: Callable[[Record], None]
+
+    async def validate(self, body: bytes, *, seconds: float) -> bytes:
+        """Answer one AdmissionReview within `seconds`; raises `ReviewError` for a body that is none."""
+        case = _Case(read_review(body), self)
+        try:
+            decision = await decide(self.opa, case.document(), self.policies, seconds=seconds)
+        except NoDecisionError as error:
+            return case.no_decision("validate", error)
+        case.record("validate", verdict_of(decision), decision)
+        return decided(case.review.uid, case.decision_id, decision)
+
+    async def mutate(self, body: bytes, *, seconds: float) -> bytes:
+        """Answer one AdmissionReview with the patch of what is stamped on it; raises like `validate`."""
+        case = _Case(read_review(body), self)
+        try:
+            mutation = await mutate(self.opa, case.document(), self.policies, seconds=seconds)
+        except NoDecisionError as error:
+            return case.no_decision("mutate", error)
+        case.record("mutate", "allow", mutation)
+        sent = case.review.object
+        patch = patch_of(sent.raw.get("metadata"), mutation.changes) if sent else []
+        return mutated(case.review.uid, case.decision_id, mutation, patch)
+
+    async def probe(self, *, seconds: float) -> None:
+        """Ask for the decision on a request that no rule covers; raises `NoDecisionError` like any other."""
+        nothing = Document(
+            request=Request("CREATE", Kind("", "v1", "Probe"), "", "", "", dry_run=True),
+            user=User("portcullis:probe", ()),
+            object=None,
+            old_object=None,
+            break_glass_groups=(),
+            tree=True,
+            organization="",
+        )
+        await decide(self.opa, nothing, self.policies, seconds=seconds)
+
+
+def verdict_of(decision: Decision) -> Verdict:
+    """Return the strongest thing that came of it."""
+    if not decision.allowed:
+        return "deny"
+    actions = {violation.action for violation in decision.violations}
+    # What break-glass overrode was told to the caller.
+    if decision.break_glass or "warn" in actions:
+        return "warn"
+    return "audit" if actions else "allow"
+
+
+class _Case:
+    """One request on its way."""
+
+    def __init__(self, review: ReviewRequest, gate: Gate) -> None:
+        self.review = review
+        # The review's uid is new for every call of the API server, and not ours.
+        self.decision_id = str(uuid.uuid4())
+        self._gate = gate
+        self._begin = time.perf_counter()
+
+    def document(self) -> Document:
+        return gather(self.review, self._gate.tree(), self._gate.break_glass_groups)
+
+    def no_decision(self, route: Route, error: NoDecisionError) -> bytes:
+        self.record(route, "error", None, reason=str(error))
+        return undecided(self.review.uid, self.decision_id, str(error), retry=error.retry)
+
+    def record(self, route: Route, verdict: Verdict, answer: Decision | Mutation | None, *, reason: str = "") -> None:
+        review = self.review
+        identity = review.old_object if review.operation == "DELETE" else review.object
+        decision = answer if isinstance(answer, Decision) else None
+        self._gate.record(
+            Record(
+                decision_id=self.decision_id,
+                time=datetime.now(UTC).isoformat(timespec="milliseconds"),
+                route=route,
+                user=one_line(review.user.username),
+                operation=review.operation,
+                kind=one_line(review.kind.kind),
+                namespace=one_line(identity.metadata.namespace if identity else review.namespace),
+                name=one_line((identity.metadata.name if identity else "") or review.name),
+                verdict=verdict,
+                rules=tuple(sorted({each.rule for each in decision.violations})) if decision else (),
+                revision=answer.revision if answer else self._gate.policies.revision,
+                dry_run=bool(review.dry_run),
+                break_glass=bool(decision and decision.break_glass),
+                milliseconds=round((time.perf_counter() - self._begin) * 1000, 3),
+                reason=one_line(reason),
+            )
+        )

@@ -1,0 +1,164 @@
+"""The routes: HTTP in, HTTP out, health and metrics; no logic."""
+
+import re
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import orjson
+import structlog
+from fastapi import FastAPI, Request, Response
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from webhook.admission import Gate, Record
+from webhook.errors import NoDecisionError, PortcullisError, ReviewError
+
+MOST_BYTES = 8 * 1024 * 1024
+"""Legal reviews reach 5.7 MB: two objects of the API server's limit and what JSON adds."""
+DEFAULT_SECONDS = 10.0
+"""What the API server gives a webhook that does not say."""
+
+_TIMEOUT = re.compile(r"([0-9]{1,4})s", re.ASCII)
+
+Answer = Callable[..., Awaitable[bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What `/readyz` tells beside the gate: what is missing, asked anew each time, and what an operator has to know."""
+
+    missing: Callable[[], list[str]]
+    notes: tuple[str, ...] = ()
+
+
+class Metrics:
+    """The figures of `/metrics`, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._decisions = Counter(
+            "portcullis_decisions", "Decisions by route and verdict.", ["route", "verdict"], registry=self.registry
+        )
+        self._seconds = Histogram(
+            "portcullis_decision_seconds",
+            "From the review read to the decision.",
+            ["route"],
+            buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+            registry=self.registry,
+        )
+        self._refused = Counter(
+            "portcullis_bad_requests", "Requests that were no AdmissionReview, by status.", ["status"], registry=self.registry
+        )
+        self.opa_restarts = Gauge("portcullis_opa_restarts", "How often OPA was started again.", registry=self.registry)
+
+    def decided(self, record: Record) -> None:
+        """Count a decision."""
+        self._decisions.labels(record.route, record.verdict).inc()
+        self._seconds.labels(record.route).observe(record.milliseconds / 1000)
+
+    def refused(self, status: int) -> None:
+        """Count a request that was refused before there was anything to decide."""
+        self._refused.labels(str(status)).inc()
+
+
+class Callers(Protocol):
+    """Says whether the peer of a request may ask at all."""
+
+    def known(self, request: Request) -> bool:
+        """Return whether the peer showed a certificate of the client CA, or need not."""
+        ...
+
+
+def create_app(gate: Gate, health: Health, metrics: Metrics, callers: Callers) -> FastAPI:
+    """Return the ASGI app of the webhook."""
+    app = FastAPI(title="Portcullis", docs_url=None, redoc_url=None, openapi_url=None)
+
+    async def review(request: Request, answer: Answer) -> Response:
+        begin = time.monotonic()
+        seconds = seconds_left(request.query_params.get("timeout"))
+        if not callers.known(request):
+            raise ReviewError(403, "show the API server's client certificate: reviews are taken from nobody else")
+        body = await read_body(request)
+        return _json(await answer(body, seconds=max(0.0, seconds - (time.monotonic() - begin))))
+
+    @app.post("/validate")
+    async def validate(request: Request) -> Response:
+        return await review(request, gate.validate)
+
+    @app.post("/mutate")
+    async def mutate(request: Request) -> Response:
+        return await review(request, gate.mutate)
+
+    @app.get("/healthz")
+    async def healthz() -> Response:
+        return Response("ok\n", media_type="text/plain")
+
+    @app.get("/readyz")
+    async def readyz() -> Response:
+        missing = health.missing()
+        try:
+            await gate.probe(seconds=2)
+        except NoDecisionError as error:
+            missing.append(f"policies: {error}")
+        state = {
+            "ready": not missing,
+            "missing": missing,
+            "notes": list(health.notes),
+            "revision": gate.policies.revision,
+        }
+        return _json(orjson.dumps(state) + b"\n", status=503 if missing else 200)
+
+    @app.get("/metrics")
+    async def scrape() -> Response:
+        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    _answer_errors(app, metrics)
+    return app
+
+
+def _answer_errors(app: FastAPI, metrics: Metrics) -> None:
+    @app.exception_handler(ReviewError)
+    async def bad_review(_: Request, error: ReviewError) -> Response:
+        metrics.refused(error.status)
+        return _json(orjson.dumps({"error": str(error)}), status=error.status)
+
+    # Nothing that we did not foresee may look like a yes, or tell a trace to the caller; the log has it whole.
+    @app.exception_handler(PortcullisError)
+    @app.exception_handler(Exception)
+    async def unforeseen(request: Request, error: Exception) -> Response:
+        structlog.get_logger().error("request failed", path=request.url.path, exc_info=error)
+        metrics.refused(500)
+        return _json(b'{"error":"Portcullis failed on this request, so it denies; its log says why"}', status=500)
+
+
+def seconds_left(timeout: str | None) -> float:
+    """
+    Return the seconds that a decision may take under the API server's `timeout` parameter (`10s`).
+
+    The parameter is rounded up, and the answer has to travel: the larger of 0.2 s and a fifth is kept back.
+    """
+    match = _TIMEOUT.fullmatch(timeout or "")
+    whole = min(float(match[1]), 30.0) if match else DEFAULT_SECONDS
+    return whole - max(0.2, whole / 5)
+
+
+async def read_body(request: Request) -> bytes:
+    """Return the body of a request; raises `ReviewError` for another type than JSON and for more than 8 MiB."""
+    media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise ReviewError(415, "send an AdmissionReview as application/json")
+    declared = request.headers.get("content-length", "0")
+    if declared.isdecimal() and len(declared) < 20 and int(declared) > MOST_BYTES:
+        raise ReviewError(413, f"the body has {declared} bytes, more than {MOST_BYTES}")
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MOST_BYTES:
+            raise ReviewError(413, f"the body has more than {MOST_BYTES} bytes")
+    return bytes(body)
+
+
+def _json(content: bytes, *, status: int = 200) -> Response:
+    return Response(content, status_code=status, media_type="application/json")

@@ -1,0 +1,35 @@
+"""`portcullis bundle`: the policies as a file that an OPA of your own loads."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated
+
+import typer
+
+from webhook.decision.binary import find_opa
+from webhook.decision.bundle import check_policies, read_policies
+from webhook.errors import SettingsError
+from webhook.settings import bundled_policies, environment
+
+
+def bundle(
+    target: Annotated[Path, typer.Argument(help="The file to write, a .tar.gz.")],
+    policies: Annotated[
+        Path | None, typer.Option(help="The folder that holds portcullis/.", envvar="PORTCULLIS_POLICIES", show_default="bundled")
+    ] = None,
+) -> None:
+    """
+    Check the policies and write them as an OPA bundle, for `serve --opa-url`.
+
+    Example: portcullis bundle portcullis.tar.gz
+    """
+    folder = policies or bundled_policies()
+    read = read_policies(folder)
+    opa = find_opa(environment(), say=lambda line: typer.echo(line, err=True))
+    with TemporaryDirectory(prefix="portcullis-") as scratch:
+        check_policies(opa, folder, Path(scratch))
+    try:
+        read.write(target)
+    except OSError as error:
+        raise SettingsError(f"cannot write {target}: {error.strerror}") from error
+    typer.echo(f"{target}: {len(read.policies.rules)} rules, revision {read.policies.revision}")

@@ -1,0 +1,36 @@
+"""All commands of `portcullis`."""
+
+from typing import Annotated
+
+import typer
+
+from webhook import __version__
+from webhook.cli.bundle import bundle
+from webhook.cli.demo import demo
+from webhook.cli.serve import serve
+
+app = typer.Typer(
+    name="portcullis",
+    help="An admission webhook and policy-as-code gate for Kubernetes network policy.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"portcullis {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def portcullis(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+) -> None:
+    """Make a cluster default-deny from day 0, and keep it so."""
+
+
+app.command()(serve)
+app.command()(bundle)
+app.command()(demo)

@@ -1,0 +1,5 @@
+"""`portcullis demo`."""
+
+
+def demo() -> None:
+    """Demo."""

@@ -1,0 +1,291 @@
+"""`portcullis serve`: the webhook, with an OPA beside it."""
+
+import asyncio
+import logging
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import structlog
+import typer
+
+import certs
+from webhook.admission import Gate, Record
+from webhook.app import Health, Metrics, create_app
+from webhook.decision.binary import find_opa
+from webhook.decision.bundle import Bundle, check_policies, read_policies
+from webhook.decision.opa import LocalOpa
+from webhook.decision.process import OpaProcess
+from webhook.errors import NoDecisionError, OpaError, PortcullisError, SettingsError
+from webhook.server import AnyCallers, CertifiedCallers, Server, Tls
+from webhook.settings import (
+    BREAK_GLASS_GROUPS,
+    EVERY_ADDRESS,
+    ServeSettings,
+    bundled_policies,
+    default_cert_dir,
+    environment,
+)
+from webhook.tenancy.files import load_tree
+from webhook.tenancy.tree import Tree
+
+RENEWAL_SECONDS = 3600.0
+READY_SECONDS = 30.0
+
+
+def serve(  # noqa: PLR0913 - a flag each
+    *,
+    tenancy: Annotated[
+        Path | None, typer.Option(help="File or folder of the tenant tree.", envvar="PORTCULLIS_TENANCY")
+    ] = None,
+    policies: Annotated[
+        Path | None, typer.Option(help="Folder that holds portcullis/.", envvar="PORTCULLIS_POLICIES", show_default="bundled")
+    ] = None,
+    opa_url: Annotated[
+        str | None,
+        typer.Option(
+            help="An OPA that runs already with the bundle of `portcullis bundle` (http://, https://, unix://).",
+            envvar="PORTCULLIS_OPA_URL",
+            show_default="start one",
+        ),
+    ] = None,
+    host: Annotated[
+        str | None,
+        typer.Option(help="Address to listen on.", envvar="PORTCULLIS_HOST", show_default="0.0.0.0; 127.0.0.1 with --no-tls"),
+    ] = None,
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 for any.", envvar="PORTCULLIS_PORT", min=0, max=65535)] = 8443,
+    no_tls: Annotated[bool, typer.Option("--no-tls", help="Plain HTTP on 127.0.0.1.", envvar="PORTCULLIS_NO_TLS")] = False,
+    cert_dir: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of tls.crt, tls.key and the CA, made where missing.",
+            envvar="PORTCULLIS_CERT_DIR",
+            show_default="in the state folder of the user",
+        ),
+    ] = None,
+    break_glass_group: Annotated[
+        list[str],
+        typer.Option(help="Group that every rule lets pass; repeatable.", envvar="PORTCULLIS_BREAK_GLASS_GROUP"),
+    ] = list(BREAK_GLASS_GROUPS),  # noqa: B006 - typer copies it
+    client_ca: Annotated[
+        Path | None,
+        typer.Option(
+            help="CA of the API server's client certificate; reviews are then taken from it alone.",
+            envvar="PORTCULLIS_CLIENT_CA",
+        ),
+    ] = None,
+) -> None:
+    """
+    Answer admission reviews on /validate and /mutate.
+
+    Example: portcullis serve --tenancy manifests/examples/acme --cert-dir /tmp/portcullis-certs
+    """
+    if tenancy is None:
+        raise SettingsError("--tenancy is missing: name the file or folder of the tenant tree")
+    settings = ServeSettings(
+        tenancy=tenancy,
+        policies=policies or bundled_policies(),
+        cert_dir=cert_dir or default_cert_dir(),
+        opa_url=opa_url,
+        host=host or ("127.0.0.1" if no_tls else EVERY_ADDRESS),
+        port=port,
+        tls=not no_tls,
+        client_ca=client_ca,
+        break_glass_groups=tuple(break_glass_group),
+    )
+    _log_to_stderr()
+    asyncio.run(run(settings.check()))
+
+
+async def run(settings: ServeSettings) -> None:
+    """Serve until SIGTERM; raises `PortcullisError` for what keeps it from starting."""
+    begin = time.monotonic()
+    log = structlog.get_logger()
+    tree = _tree(settings.tenancy)
+    bundle = read_policies(settings.policies)
+    metrics = Metrics()
+    async with AsyncExitStack() as stack:
+        engine = await stack.enter_async_context(_engine(settings, bundle, metrics))
+        gate = Gate(engine.opa, bundle.policies, lambda: tree, settings.break_glass_groups, _Recorder(metrics))
+        tls = _tls(settings) if settings.tls else None
+        health = Health(lambda: _missing(tls), _notes(settings))
+        app = create_app(gate, health, metrics, CertifiedCallers() if settings.client_ca else AnyCallers())
+        server = Server.of(app, settings.host, settings.port, tls=tls)
+        async with _beside(_background(server, tls, settings)):
+            serving = asyncio.create_task(server.serve())
+            try:
+                await _started(server, serving)
+                await engine.ready()
+                host, at = server.address()
+                log.info(
+                    "ready",
+                    url=f"{'https' if tls else 'http'}://{host}:{at}",
+                    revision=bundle.policies.revision,
+                    rules=len(bundle.policies.rules),
+                    seconds=round(time.monotonic() - begin, 3),
+                )
+                await serving
+            finally:
+                server.should_exit = True
+                await serving
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """The OPA that is asked, and what waits until it answers."""
+
+    opa: LocalOpa
+    process: OpaProcess | None
+
+    async def ready(self) -> None:
+        """Return once our own OPA answers; one that others run is waited for by `/readyz`."""
+        if self.process:
+            await self.process.ready(READY_SECONDS)
+
+
+@asynccontextmanager
+async def _engine(settings: ServeSettings, bundle: Bundle, metrics: Metrics) -> AsyncIterator[Engine]:
+    if settings.opa_url:
+        async with _remote(settings.opa_url) as opa:
+            yield Engine(opa, None)
+        return
+    log = structlog.get_logger()
+    binary = await asyncio.to_thread(find_opa, environment(), say=lambda line: log.info("opa", progress=line))
+    with TemporaryDirectory(prefix="portcullis-") as scratch:
+        await asyncio.to_thread(check_policies, binary, settings.policies, Path(scratch))
+        bundle.write(Path(scratch, "bundle.tar.gz"))
+
+        def tell(line: str) -> None:
+            log.warning("opa", line=line)
+
+        async with OpaProcess(binary, Path(scratch, "bundle.tar.gz"), log=tell) as process:
+            metrics.opa_restarts.set_function(lambda: process.restarts)
+            async with LocalOpa(socket=process.socket) as opa:
+                yield Engine(opa, process)
+
+
+def _remote(url: str) -> LocalOpa:
+    parts = urlsplit(url)
+    if parts.scheme == "unix":
+        return LocalOpa(socket=Path(parts.path))
+    try:
+        port = parts.port or (443 if parts.scheme == "https" else 8181)
+    except ValueError as error:
+        raise SettingsError(f"--opa-url {url!r} has no port that can be: {error}") from error
+    return LocalOpa(host=parts.hostname or "localhost", port=port, ssl=parts.scheme == "https")
+
+
+def _tree(path: Path) -> Tree:
+    loading = load_tree(path)
+    log = structlog.get_logger()
+    for warning in loading.warnings:
+        log.warning("tenancy", warning=warning)
+    if loading.tree is None:
+        # All of them at once: one line each, the last of them by whoever reports our errors.
+        for error in loading.errors[:-1]:
+            sys.stderr.write(f"portcullis: {error}\n")
+        raise loading.errors[-1]
+    return loading.tree
+
+
+def _hosts(settings: ServeSettings) -> tuple[str, ...]:
+    named = () if settings.host in {EVERY_ADDRESS, "::"} else (settings.host,)
+    return tuple(dict.fromkeys(("localhost", "127.0.0.1", *named)))
+
+
+def _tls(settings: ServeSettings) -> Tls:
+    try:
+        files = certs.ensure(settings.cert_dir, _hosts(settings), now=datetime.now(UTC))
+    except certs.CertificateError as error:
+        raise SettingsError(str(error)) from error
+    return Tls(files.certificate, files.key, settings.client_ca)
+
+
+def _missing(tls: Tls | None) -> list[str]:
+    problem = certs.problem(tls.certificate, now=datetime.now(UTC)) if tls else None
+    return [f"certificate: {problem}"] if problem else []
+
+
+def _notes(settings: ServeSettings) -> tuple[str, ...]:
+    if settings.client_ca:
+        return ()
+    return ("callers are not authenticated: anybody who reaches this address may ask. Give --client-ca",)
+
+
+
+@dataclass(frozen=True, slots=True)
+class _Recorder:
+    """Tells the log and the metrics of each decision."""
+
+    metrics: Metrics
+
+    def __call__(self, record: Record) -> None:
+        self.metrics.decided(record)
+        structlog.get_logger().info("decision", **asdict(record))
+
+
+async def _background(server: Server, tls: Tls | None, settings: ServeSettings) -> None:
+    if tls is None:
+        return
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(server.keep_certificate(tls))
+        tasks.create_task(_renew(settings))
+
+
+async def _renew(settings: ServeSettings) -> None:
+    """Renew the certificate when it is time, for ever; the server finds the new files by itself."""
+    while True:
+        await asyncio.sleep(RENEWAL_SECONDS)
+        try:
+            await asyncio.to_thread(certs.ensure, settings.cert_dir, _hosts(settings), now=datetime.now(UTC))
+        except certs.CertificateError as error:
+            structlog.get_logger().error("certificate not renewed", error=str(error))
+
+
+@asynccontextmanager
+async def _beside(work: "asyncio._CoroutineLike[None]") -> AsyncIterator[None]:
+    task = asyncio.ensure_future(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def _started(server: Server, serving: "asyncio.Task[None]") -> None:
+    while not server.started:
+        if serving.done():
+            await serving
+            raise SettingsError("the server did not start; its log says why")
+        await asyncio.sleep(0.01)
+
+
+def _log_to_stderr() -> None:
+    """Log as JSON lines, for people where there is a terminal."""
+    shared = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    people = sys.stderr.isatty()
+    renderer = structlog.dev.ConsoleRenderer() if people else structlog.processors.JSONRenderer()
+    final = [renderer] if people else [structlog.processors.dict_tracebacks, renderer]
+    structlog.configure(
+        processors=[*shared, *final],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *final]
+    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(formatter)
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)

@@ -1,0 +1,1 @@
+"""The decision on one document: OPA found, kept running and asked."""

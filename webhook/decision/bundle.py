@@ -1,0 +1,103 @@
+"""
+The Rego that is shipped: which rules are in it, its revision, its checks, and the bundle that OPA loads.
+
+The revision is the SHA-256 of every policy file's path and bytes, so the same Rego has the same revision everywhere.
+Source: https://www.openpolicyagent.org/docs/management-bundles#bundle-file-format
+"""
+
+import hashlib
+import io
+import subprocess
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+from webhook.decision.document import json_schema
+from webhook.errors import PolicyError
+from webhook.model import Policies
+
+# Rules decide on the document alone: none may call out, or look at what OPA runs in.
+FORBIDDEN_BUILTINS = frozenset({"http.send", "net.lookup_ip_addr", "opa.runtime"})
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """The policy files by their path in the bundle, tests left out, and what a decision under them has to show."""
+
+    files: dict[str, bytes]
+    policies: Policies
+
+    def write(self, target: Path) -> None:
+        """Write the bundle as `target` (a .tar.gz), the same bytes for the same policies."""
+        manifest = orjson.dumps({"revision": self.policies.revision, "roots": ["portcullis"], "rego_version": 1})
+        with tarfile.open(target, "w:gz", compresslevel=1) as archive:
+            for name, content in sorted({".manifest": manifest, **self.files}.items()):
+                entry = tarfile.TarInfo(name)
+                entry.size = len(content)
+                entry.mode = 0o644
+                archive.addfile(entry, io.BytesIO(content))
+
+
+def read_policies(folder: Path) -> Bundle:
+    """Read the Rego of `folder` (it holds `portcullis/`); raises `PolicyError` where there is no rule in it."""
+    try:
+        files = {
+            path.relative_to(folder).as_posix(): path.read_bytes()
+            for path in sorted((folder / "portcullis").rglob("*.rego"))
+            if not path.name.endswith("_test.rego")
+        }
+    except OSError as error:
+        raise PolicyError(f"cannot read the policies in {folder}: {error.strerror}") from error
+    rules = frozenset(filter(None, map(_rule_of, files)))
+    if not rules:
+        raise PolicyError(f"there is no rule in {folder}: expected portcullis/rules/CATEGORY/RULE/RULE.rego under it")
+    digest = hashlib.sha256()
+    for name, content in files.items():
+        # Lengths first, so that no bytes can move from one file into the next.
+        digest.update(f"{len(name)} {len(content)} {name}".encode() + content)
+    return Bundle(files, Policies(digest.hexdigest(), rules))
+
+
+def _rule_of(name: str) -> str | None:
+    match name.split("/"):
+        case ["portcullis", "rules", category, rule, _]:
+            return f"{category}/{rule}".replace("_", "-")
+        case _:
+            return None
+
+
+def check_policies(opa: Path, folder: Path, scratch: Path) -> None:
+    """
+    Run `opa check` on the policies of `folder`: strict, against the document's schema, without builtins that call out.
+
+    `scratch` is a folder to write into. Raises `PolicyError` with what OPA said.
+    """
+    schema = scratch / "input.json"
+    schema.write_bytes(json_schema())
+    capabilities = scratch / "capabilities.json"
+    capabilities.write_bytes(allowed_capabilities(_run([str(opa), "capabilities", "--current"])))
+    _run(
+        [str(opa), "check", "--strict", "--schema", str(schema), "--capabilities", str(capabilities)]
+        + [str(folder / "portcullis")],
+    )
+
+
+def allowed_capabilities(current: bytes) -> bytes:
+    """Return OPA's capabilities without the builtins that no rule may use."""
+    capabilities = orjson.loads(current)
+    capabilities["builtins"] = [each for each in capabilities["builtins"] if each["name"] not in FORBIDDEN_BUILTINS]
+    capabilities["allow_net"] = []
+    return orjson.dumps(capabilities)
+
+
+def _run(command: list[str]) -> bytes:
+    try:
+        done = subprocess.run(command, capture_output=True, check=False, timeout=60)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise PolicyError(f"{command[0]} {command[1]} did not run: {error}") from error
+    if done.returncode != 0:
+        said = (done.stderr or done.stdout).decode(errors="replace").strip()
+        raise PolicyError(f"opa {command[1]} found:\n{said}")
+    return done.stdout

@@ -1,0 +1,143 @@
+"""
+Asks OPA for the decision on one document.
+
+Fails closed: whatever keeps us from a whole answer becomes `NoDecisionError`. The paths asked for are constants.
+"""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import aiohttp
+import orjson
+from opa_client.opa_async import AsyncOpaClient
+from pydantic import TypeAdapter, ValidationError
+from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
+
+from webhook.decision.document import Document
+from webhook.errors import NoDecisionError
+from webhook.model import Change, Decision, Mutation, Policies, Violation
+
+T = TypeVar("T")
+
+MUTATION_RULES = frozenset({"mutate/namespace"})
+
+# A failing builtin is an error; by default it would make its rule undefined: no violation.
+STRICT = {"strict-builtin-errors": True}
+
+
+class Opa(Protocol):
+    """The one call that we make on an OPA client."""
+
+    async def query_rule(
+        self, input_data: Any, package_path: str, rule_name: str, query_params: dict[str, bool], /
+    ) -> dict[str, Any]:
+        """Return OPA's whole answer for a rule of a package; without `result` where the rule is undefined."""
+        ...
+
+
+class _Decision(TypedDict):
+    revision: str
+    rules: frozenset[str]
+    allowed: bool
+    break_glass: bool
+    undecided: str
+    violations: tuple[Violation, ...]
+
+
+class _Mutation(TypedDict):
+    revision: str
+    rules: frozenset[str]
+    undecided: str
+    changes: tuple[Change, ...]
+
+
+
+_DECISION = TypeAdapter(_Decision)
+_MUTATION = TypeAdapter(_Mutation)
+
+
+class LocalOpa(AsyncOpaClient):  # type: ignore[misc]  # the client ships no types
+    """
+    The OPA client over a Unix socket or TCP, without retries: the API server's deadline is ours, and it asks again.
+
+    Used as an async context manager.
+    """
+
+    def __init__(self, *, socket: Path | None = None, host: str = "localhost", port: int = 8181, ssl: bool = False) -> None:
+        super().__init__(host=host, port=port, ssl=ssl, retries=0, timeout=30)
+        self._socket = socket
+
+    async def _init_session(self) -> None:
+        connector = aiohttp.UnixConnector(path=str(self._socket), limit=0) if self._socket else aiohttp.TCPConnector(limit=0)
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            timeout=aiohttp.ClientTimeout(total=self.timeout),
+            json_serialize=_json,
+        )
+
+
+def _json(value: Any) -> str:
+    return orjson.dumps(value).decode()
+
+
+async def decide(opa: Opa, document: Document, policies: Policies, *, seconds: float) -> Decision:
+    """Return OPA's decision on `document`; raises `NoDecisionError` unless it is whole and in time."""
+    answer = await _ask(opa, document, "portcullis.validate", seconds)
+    decision = _read(lambda: Decision(**_DECISION.validate_python(answer)))
+    _demand(decision.revision, decision.rules, policies)
+    _demand_sense(decision)
+    if decision.undecided and not decision.allowed:
+        raise NoDecisionError(decision.undecided, retry=True)
+    return decision
+
+
+async def mutate(opa: Opa, document: Document, policies: Policies, *, seconds: float) -> Mutation:
+    """Return what OPA stamps on the object of `document`; raises `NoDecisionError` like `decide`."""
+    answer = await _ask(opa, document, "portcullis.mutate", seconds)
+    mutation = _read(lambda: Mutation(**_MUTATION.validate_python(answer)))
+    _demand(mutation.revision, mutation.rules, Policies(policies.revision, MUTATION_RULES))
+    if mutation.undecided:
+        raise NoDecisionError(mutation.undecided, retry=True)
+    return mutation
+
+
+async def _ask(opa: Opa, document: Document, package: str, seconds: float) -> Any:
+    try:
+        async with asyncio.timeout(seconds):
+            answer = await opa.query_rule(document, package, "decision", STRICT)
+    except TimeoutError as error:
+        raise NoDecisionError(f"OPA did not answer within {seconds:.1f} s", retry=True) from error
+    except aiohttp.ClientResponseError as error:
+        # 500 is a builtin that failed: asking again would fail again.
+        raise NoDecisionError(f"OPA answered with HTTP {error.status}", retry=error.status == 503) from error
+    except aiohttp.ClientError as error:
+        raise NoDecisionError("OPA cannot be reached", retry=True) from error
+    except (TypeError, ValueError) as error:
+        raise NoDecisionError(f"the request or OPA's answer is not JSON: {error}", retry=False) from error
+    if not isinstance(answer, dict) or "result" not in answer:
+        raise NoDecisionError("OPA's decision is undefined", retry=False)
+    return answer["result"]
+
+
+def _read(read: Callable[[], T]) -> T:
+    try:
+        return read()
+    except ValidationError as error:
+        raise NoDecisionError(f"OPA's answer has another shape: {error.errors()[0]['loc']}", retry=False) from error
+
+
+def _demand(revision: str, rules: frozenset[str], policies: Policies) -> None:
+    if revision != policies.revision:
+        # Right after OPA was started again it may not have its bundle yet.
+        raise NoDecisionError("OPA has another revision of the policies than the one shipped", retry=True)
+    if not policies.rules or policies.rules - rules:
+        raise NoDecisionError(f"OPA did not run {sorted(policies.rules - rules) or 'any rule'}", retry=False)
+
+
+def _demand_sense(decision: Decision) -> None:
+    """Check what Rego concludes against what it found: one of them being wrong must not let anybody in."""
+    refused = bool(decision.undecided) or any(each.action == "enforce" for each in decision.violations)
+    if decision.allowed != (decision.break_glass or not refused):
+        raise NoDecisionError("OPA's verdict contradicts its violations", retry=False)

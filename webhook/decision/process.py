@@ -1,0 +1,273 @@
+"""
+OPA as our child: started, watched, started again when it dies, gone when we are gone.
+
+OPA reads its bundle once, at its start. So the bundle is copied into the private folder of the process: an OPA that
+is started again decides by the same revision, whatever has become of the file since.
+"""
+
+import asyncio
+import json
+import os
+import random
+import shutil
+import signal
+import sys
+import time
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Self
+
+import aiohttp
+
+from webhook.errors import OpaError
+
+# Becomes OPA after asking the kernel to kill it when we die. Of the ways to do so this is the one that is always
+# there and always safe: `preexec_fn` runs Python between fork and exec, which may deadlock in a process with
+# threads; `setpriv --pdeathsig` is missing from small images. It costs 15 ms a start and leaves nothing behind, since
+# exec keeps the pid and the request. The kernel's "parent" is the thread that forked: with asyncio and uvloop the
+# one of the loop, and an OPA whose loop is gone has nobody who asks or watches it. If we died before
+# the request was made, nothing would be sent any more, so the parent is compared afterwards.
+TETHER = """
+import ctypes, os, signal, sys
+PR_SET_PDEATHSIG = 1
+if ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL)) != 0:
+    sys.exit("OPA cannot be tied to the life of its parent: prctl failed")
+if os.getppid() != int(sys.argv[1]):
+    sys.exit("the parent of OPA died before OPA began")
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What OPA is allowed; times in seconds."""
+
+    first_wait: float = 0.1
+    """Before OPA is started again; doubled each time up to `longest_wait`, less a random part up to half of it."""
+    longest_wait: float = 5
+    calm: float = 10
+    """Healthy for so long, and the next wait is the first again."""
+    probe: float = 0.05
+    """Between two looks at its health."""
+    grace: float = 3
+    """From SIGTERM to SIGKILL."""
+    load: int = 10
+    """For the bundle, before OPA gives up by itself."""
+    memory: int = 40
+    """MiB, a soft limit of OPA's Go heap. Its RSS is the heap and up to 35 MiB of the program itself."""
+
+
+BOUNDS = Bounds()
+
+
+class OpaProcess:
+    """
+    One OPA on a Unix socket of its own, within `async with`.
+
+    `log` is told every line of OPA's standard error (JSON; of one above 64 KiB only the end) and, as plain text, each
+    restart. It is called in the loop's thread and must not raise. `socket` is there once entered; no caller but our
+    own user can reach it. `restarts` counts how often OPA was started again.
+    """
+
+    socket: Path
+
+    def __init__(self, binary: Path, bundle: Path, *, log: Callable[[str], None], bounds: Bounds = BOUNDS) -> None:
+        self.restarts = 0
+        self._binary = binary.absolute()
+        self._bundle = bundle
+        self._log = log
+        self._bounds = bounds
+        self._process: Process | None = None
+        self._healthy_since: float | None = None
+        self._last_words: deque[str] = deque(maxlen=5)
+
+    @property
+    def pid(self) -> int | None:
+        """The pid of OPA, None while there is none."""
+        return self._process.pid if self._process is not None and self._process.returncode is None else None
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            self._home = stack.enter_context(_private_folder())
+            self._furnish()
+            # A connection each: a kept one would be to an OPA that is dead since.
+            connector = aiohttp.UnixConnector(str(self.socket), force_close=True)
+            session = aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=1))
+            self._http = await stack.enter_async_context(session)
+            self._watch = asyncio.create_task(self._keep_alive())
+            stack.push_async_callback(_cancel, self._watch)
+            self._held = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self._held.aclose()
+
+    async def ready(self, within: float = 15) -> None:
+        """
+        Return once OPA answers and the bundle is active.
+
+        Raises OpaError with OPA's last words if that takes longer than `within` seconds, and at once if its first
+        start failed.
+        """
+        try:
+            async with asyncio.timeout(within):
+                while not await self._healthy():
+                    if self._watch.done():
+                        await self._watch
+                    await asyncio.sleep(self._bounds.probe)
+        except TimeoutError as error:
+            raise OpaError(f"OPA was not ready within {within:g} s: {self._reason()}") from error
+
+    def _furnish(self) -> None:
+        """Fill the private folder: the bundle and the configuration that names it."""
+        self.socket = self._home / "opa.sock"
+        if len(os.fsencode(self.socket)) > 107:  # sun_path, its closing zero left out
+            raise OpaError(f"{self.socket} is too long for a Unix socket; set TMPDIR to a shorter path")
+        bundle = self._home / "bundle.tar.gz"
+        # No service is named, so OPA has nobody to call: no decision logs, no status, no discovery.
+        config = {"bundles": {"portcullis": {"resource": bundle.as_uri()}}}
+        try:
+            shutil.copyfile(self._bundle, bundle)
+            (self._home / "opa.json").write_text(json.dumps(config))
+        except OSError as error:
+            raise OpaError(f"OPA's bundle cannot be laid ready: {error}") from error
+
+    async def _keep_alive(self) -> None:
+        """Run OPA for ever; OpaError if it dies before it was healthy for the first time."""
+        wait, proven = self._bounds.first_wait, False
+        while True:
+            await self._live()
+            since = self._healthy_since
+            proven = proven or since is not None
+            if not proven:
+                raise OpaError(f"OPA does not start: {self._reason()}")
+            if since is not None and time.monotonic() - since >= self._bounds.calm:
+                wait = self._bounds.first_wait
+            self._log(f"OPA died: {self._reason()}; it is started again within {wait:g} s")
+            # Half of it random: replicas that died of one cause do not all come back at one moment.
+            await asyncio.sleep(wait * random.uniform(0.5, 1))  # noqa: S311  no secret
+            wait = min(wait * 2, self._bounds.longest_wait)
+            self.restarts += 1
+
+    async def _live(self) -> None:
+        """Run OPA from its start to its death; however we leave here, it is dead."""
+        self._healthy_since = None
+        self._last_words.clear()
+        try:
+            process = self._process = await self._start()
+        except OSError as error:
+            self._last_words.append(f"it cannot be started: {error}")
+            return
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._listen(process))
+            try:
+                while process.returncode is None and self._healthy_since is None:
+                    await self._healthy()
+                    await asyncio.sleep(self._bounds.probe)
+                code = await process.wait()
+            finally:
+                await self._end(process)
+        self._last_words.append(f"it ended with {code}")
+
+    async def _start(self) -> Process:
+        """Start OPA by way of the tether; its pid is OPA's."""
+        arguments = ["run", "--server", "--skip-version-check", "--log-level", "error"]
+        arguments += ["--config-file", str(self._home / "opa.json"), "--ready-timeout", str(self._bounds.load)]
+        arguments += ["--addr", f"unix://{self.socket}", "--unix-socket-perm", "600"]
+        return await asyncio.create_subprocess_exec(
+            *[sys.executable, "-I", "-S", "-c", TETHER, str(os.getpid()), str(self._binary), *arguments],
+            stdin=DEVNULL,
+            stdout=DEVNULL,
+            stderr=PIPE,
+            cwd=self._home,
+            # Ours is not passed on: it may hold secrets, and what OPA reads of it would change its ways.
+            env={"PATH": os.defpath, "HOME": str(self._home), "GOMEMLIMIT": f"{self._bounds.memory}MiB"},
+            # So that a Ctrl-C at the terminal reaches us alone, and OPA answers until we have drained.
+            start_new_session=True,
+        )
+
+    async def _listen(self, process: Process) -> None:
+        """Pass on what OPA says, to its end: a pipe that nobody reads would block it."""
+        while process.stderr is not None:
+            try:
+                line = await process.stderr.readline()
+            except ValueError:
+                continue  # longer than 64 KiB; readline has dropped what it holds of it
+            if not line:
+                return
+            if text := line.decode(errors="replace").strip():
+                self._log(text)
+                self._weigh(text, process)
+
+    def _weigh(self, line: str, process: Process) -> None:
+        """Keep an error for the message of ours; end an OPA whose bundle does not load, for it reads it only once."""
+        entry: Any = None
+        with suppress(ValueError):
+            entry = json.loads(line)
+        if not isinstance(entry, dict):  # a panic, or the tether's last words
+            entry = {"level": "error", "msg": line}
+        if entry.get("level") != "error":
+            return
+        words = [str(entry[key]) for key in ("msg", "err") if key in entry]
+        self._last_words.append(" ".join(": ".join(words).split())[:1000])
+        if entry.get("plugin") == "bundle" and self._healthy_since is None:
+            _kill(process)
+
+    async def _healthy(self) -> bool:
+        """Tell whether OPA answers, with its bundle active; remember the first time, whoever asked."""
+        asked = {"bundles": "true", "plugins": "true"}
+        try:
+            async with self._http.get("http://opa/health", params=asked) as answer:
+                healthy = answer.status == 200
+        except (aiohttp.ClientError, TimeoutError):
+            return False
+        if healthy and self._healthy_since is None:
+            self._healthy_since = time.monotonic()
+        return healthy
+
+    async def _end(self, process: Process) -> None:
+        """SIGTERM, some grace, SIGKILL; the last also when we are cancelled a second time."""
+        try:
+            with suppress(ProcessLookupError):
+                process.terminate()
+            async with asyncio.timeout(self._bounds.grace):
+                await process.wait()
+        except TimeoutError:
+            self._log(f"OPA did not end within {self._bounds.grace:g} s and is killed")
+        finally:
+            _kill(process)
+            await process.wait()
+
+    def _reason(self) -> str:
+        """Return what OPA said and how it ended, in one line."""
+        return "; ".join(self._last_words) or "it said nothing"
+
+
+@contextmanager
+def _private_folder() -> Iterator[Path]:
+    """Make a folder that only our user can enter, and remove it."""
+    try:
+        folder = TemporaryDirectory(prefix="portcullis-", ignore_cleanup_errors=True)
+    except OSError as error:
+        raise OpaError(f"there is no place for OPA's socket: {error}; set TMPDIR to a folder we may write") from error
+    with folder as name:
+        yield Path(name)
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    """Cancel a task and wait until it has cleaned up; how it ended was told elsewhere."""
+    task.cancel()
+    # If we are cancelled as well, gather passes that on: grace ends and OPA is killed, yet we still wait for it.
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def _kill(process: Process) -> None:
+    """End the group of OPA now."""
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)

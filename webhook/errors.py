@@ -1,0 +1,68 @@
+"""
+Every error of ours.
+
+PortcullisError
+├── SettingsError        a flag or a PORTCULLIS_* variable that cannot be followed
+├── ManifestError        a file that cannot be read as kubectl reads it, or holds what the tree refuses
+├── PolicyError          the Rego does not pass its checks, or is not all there
+├── OpaError             no OPA of the right version can be had, or it does not start
+├── ReviewError          a body that is no AdmissionReview (has the HTTP status that it is answered with)
+├── UnreadableError      a part of an object that cannot be understood; becomes a fact, and Rego denies on it
+└── NoDecisionError      whatever keeps us from a whole decision; the request is denied
+
+A message says what happened and what to do about it. A denial is no error: it is a `Decision`.
+"""
+
+from pathlib import Path
+
+
+class PortcullisError(Exception):
+    """Base of all; only `app` and `cli` catch it."""
+
+
+class SettingsError(PortcullisError):
+    """A flag or variable that cannot be followed."""
+
+
+class ManifestError(PortcullisError):
+    """
+    What is wrong at one place of a file.
+
+    `line` and `column` count from 1; 0 where the place is the whole file.
+    """
+
+    def __init__(self, file: Path, line: int, column: int, what: str) -> None:
+        self.file = file
+        self.line = line
+        self.column = column
+        self.what = what
+        place = f"{file}:{line}:{column}" if column else f"{file}:{line}" if line else f"{file}"
+        super().__init__(f"{place}: {what}")
+
+
+class PolicyError(PortcullisError):
+    """The Rego does not pass its checks."""
+
+
+class OpaError(PortcullisError):
+    """OPA cannot be had or does not start."""
+
+
+class ReviewError(PortcullisError):
+    """A body that is no AdmissionReview v1; `status` is the HTTP status of the answer."""
+
+    def __init__(self, status: int, what: str) -> None:
+        self.status = status
+        super().__init__(what)
+
+
+class UnreadableError(PortcullisError):
+    """A part of an object that cannot be understood."""
+
+
+class NoDecisionError(PortcullisError):
+    """There is no whole decision; `retry` says whether the same request may succeed in a second."""
+
+    def __init__(self, what: str, *, retry: bool) -> None:
+        self.retry = retry
+        super().__init__(what)

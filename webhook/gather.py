@@ -1,0 +1,132 @@
+"""Gathers the facts of one request into the document that Rego decides on: look-ups in the tree, no decision."""
+
+from collections.abc import Iterator
+
+from webhook.decision.document import Document, Kind, Places, Request, User
+from webhook.model import WORKSPACE_LABEL, Place, Policy, Reach, Subject
+from webhook.reach.facts import reach_of
+from webhook.review.envelope import Reviewed, ReviewRequest, UserInfo
+from webhook.tenancy.tree import Tree
+
+_ACCOUNT = "system:serviceaccount:"
+_JUDGED = frozenset({"NetworkPolicy", "CiliumNetworkPolicy"})
+
+
+def gather(review: ReviewRequest, tree: Tree | None, break_glass_groups: tuple[str, ...]) -> Document:
+    """Return the document of `review`; without a tree it says so and holds the request alone."""
+    places = _places(review, tree) if tree else Places()
+    named = _named(review, tree) if tree else {}
+    return Document(
+        request=Request(
+            operation=review.operation,
+            kind=Kind(review.kind.group, review.kind.version, review.kind.kind),
+            subresource=review.subresource,
+            namespace=review.namespace,
+            name=review.name,
+            dry_run=bool(review.dry_run),
+        ),
+        user=User(review.user.username, review.user.groups),
+        object=review.object.as_document() if review.object else None,
+        old_object=review.old_object.as_document() if review.old_object else None,
+        break_glass_groups=break_glass_groups,
+        tree=tree is not None,
+        organization=tree.organization.name if tree else "",
+        enforcement=dict(tree.organization.enforcement) if tree else {},
+        tenants={key: tree.tenants[key] for key in sorted(_needed(places, named, tree))} if tree else {},
+        places=places,
+        service_accounts=named.get("service_accounts", ()),
+        named_by=named.get("named_by", ()),
+        reach=_reach(review, tree, places) if tree else None,
+    )
+
+
+def _is_namespace(review: ReviewRequest) -> bool:
+    return (review.kind.group, review.kind.kind) == ("", "Namespace")
+
+
+def _places(review: ReviewRequest, tree: Tree) -> Places:
+    new = review.object if review.operation != "DELETE" else None
+    if not _is_namespace(review):
+        return Places(
+            new=_place_inside(new, tree),
+            old=_place_inside(review.old_object, tree),
+        )
+    return Places(
+        new=_place_of_namespace(new, tree),
+        old=_place_of_namespace(review.old_object, tree),
+        kept=_kept(new, review.old_object, tree),
+        administered=tuple(_administered(new, review.user, tree)) if new and review.operation == "CREATE" else (),
+    )
+
+
+def _place_inside(each: Reviewed | None, tree: Tree) -> Place | None:
+    """Return the place of the namespace that an object is in; None for what is in none."""
+    return tree.place_of(each.metadata.namespace) if each and each.metadata.namespace else None
+
+
+def _place_of_namespace(each: Reviewed | None, tree: Tree) -> Place | None:
+    return tree.place(each.metadata.name, each.metadata.labels) if each else None
+
+
+def _kept(new: Reviewed | None, old: Reviewed | None, tree: Tree) -> Place | None:
+    if new is None or old is None:
+        return None
+    workspace = old.metadata.labels.get(WORKSPACE_LABEL, "")
+    return tree.place(new.metadata.name, {**new.metadata.labels, WORKSPACE_LABEL: workspace})
+
+
+def _administered(new: Reviewed, user: UserInfo, tree: Tree) -> Iterator[Place]:
+    if new.metadata.labels.get(WORKSPACE_LABEL):
+        return
+    for key in tree.naming(_identities(user)):
+        if tree.tenants[key].kind == "Workspace":
+            yield tree.place(new.metadata.name, {**new.metadata.labels, WORKSPACE_LABEL: tree.tenants[key].name})
+
+
+def _identities(user: UserInfo) -> Iterator[Subject]:
+    """Yield the subjects that could be this caller; whether they are is Rego's to say."""
+    if not user.username:
+        return
+    yield Subject("User", user.username)
+    yield from (Subject("Group", group) for group in user.groups)
+    if user.username.startswith(_ACCOUNT):
+        namespace, _, name = user.username.removeprefix(_ACCOUNT).partition(":")
+        yield Subject("ServiceAccount", name, namespace)
+
+
+def _named(review: ReviewRequest, tree: Tree) -> dict[str, tuple[str, ...]]:
+    """Return who in the tree names the object under review."""
+    each = review.old_object if review.operation == "DELETE" else review.object
+    if each is None:
+        return {}
+    if _is_namespace(review):
+        return {"service_accounts": tree.naming_accounts_of(each.metadata.name)}
+    if review.kind.kind == "NetworkBaseline":
+        return {"named_by": tree.naming_baseline(each.metadata.name)}
+    return {}
+
+
+def _needed(places: Places, named: dict[str, tuple[str, ...]], tree: Tree) -> Iterator[str]:
+    """Yield the keys of the tenants that the request needs, the callers' own ones where ownership is filled in."""
+    yield tree.organization.key
+    for place in (places.new, places.old, places.kept, *places.administered):
+        yield from place.path if place else ()
+    for key in named.get("service_accounts", ()):
+        yield key
+        project = f"Project/{tree.tenants[key].project}"
+        if project in tree.tenants:
+            yield project
+
+
+def _reach(review: ReviewRequest, tree: Tree, places: Places) -> Reach | None:
+    """Return what a policy opens, where a baseline applies to its namespace; None where nobody asks."""
+    if review.object is None or review.operation == "DELETE" or review.kind.kind not in _JUDGED:
+        return None
+    if places.new is None or not places.new.baselines:
+        return None
+    if review.kind.group != "networking.k8s.io":
+        return Reach(unreadable=(f"Portcullis does not read {review.kind.kind} of {review.kind.group} yet",))
+    metadata = review.object.metadata
+    others: tuple[Policy, ...] = tree.standing_policies(metadata.namespace, but=metadata.name)
+    old = review.old_object.raw.get("spec") or {} if review.old_object else None
+    return reach_of(review.object.raw.get("spec"), old, others)

@@ -1,0 +1,217 @@
+"""
+The nouns that the rooms hand to each other: frozen, no I/O.
+
+What ends up in the decision document is typed here so that pydantic can make the document's JSON schema from it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal
+
+DOMAIN = "portcullis.dev"
+HOME = "portcullis-system"
+CONTROLLER = f"system:serviceaccount:{HOME}:portcullis"
+"""The user name of our own ServiceAccount, the only writer of injected policies."""
+RESERVED = frozenset({"kube-system", "kube-public", "kube-node-lease", HOME})
+"""Namespaces that belong to nobody and get no baseline (contract, section 1)."""
+
+WORKSPACE_LABEL = f"{DOMAIN}/workspace"
+PROJECT_LABEL = f"{DOMAIN}/project"
+ORGANIZATION_LABEL = f"{DOMAIN}/organization"
+GATE_LABEL = f"{DOMAIN}/gate"
+BASELINE_LABEL = f"{DOMAIN}/baseline"
+MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
+
+TenantKind = Literal["Organization", "Project", "Workspace"]
+SubjectKind = Literal["User", "Group", "ServiceAccount"]
+Operation = Literal["CREATE", "UPDATE", "DELETE", "CONNECT"]
+Enforcement = Literal["enforce", "warn", "audit"]
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """An RBAC subject; `namespace` is a ServiceAccount's, empty otherwise."""
+
+    kind: SubjectKind
+    name: str
+    namespace: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A role and who holds it."""
+
+    role: str
+    subjects: tuple[Subject, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """A node of the tree; `project` is a Workspace's parent, `enforcement` the Organization's, both empty otherwise."""
+
+    kind: TenantKind
+    name: str
+    project: str = ""
+    roles: tuple[Grant, ...] = ()
+    baselines: tuple[str, ...] = ()
+    guardrails: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
+    enforcement: Mapping[str, Enforcement] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """How the document and the indexes name it: `Workspace/checkout`."""
+        return f"{self.kind}/{self.name}"
+
+
+class Standing(StrEnum):
+    """How a namespace stands to the tree."""
+
+    OWNED = "owned"
+    UNOWNED = "unowned"
+    RESERVED = "reserved"
+    ORPHANED = "orphaned"
+    """Its label names a workspace that does not exist, or whose project does not: an OrgAdmin's alone."""
+    UNKNOWN = "unknown"
+    """No such namespace is known: nothing in it can be decided."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """
+    Where a namespace stands in the tree.
+
+    `workspace` is what its label says, `path` the keys of the tenants above it, nearest first, and `baselines` the
+    names of those that apply to it, existing or not.
+    """
+
+    namespace: str
+    standing: Standing
+    workspace: str = ""
+    project: str = ""
+    organization: str = ""
+    path: tuple[str, ...] = ()
+    baselines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Namespace:
+    """A namespace that exists."""
+
+    name: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A NetworkPolicy that stands in a namespace; `spec` as the API server stores it."""
+
+    namespace: str
+    name: str
+    labels: Mapping[str, str]
+    spec: Any
+
+
+@dataclass(frozen=True, slots=True)
+class BaselinePolicy:
+    """One policy of a baseline, its variables not filled in."""
+
+    name: str
+    spec: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """What a namespace gets on day 0; `selector` is the LabelSelector of further namespaces, None for none."""
+
+    name: str
+    policies: tuple[BaselinePolicy, ...]
+    selector: Mapping[str, Any] | None = None
+    drift: Literal["Repair", "Report"] = "Repair"
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """
+    The addresses that a policy opens in one direction; ports are not looked at.
+
+    `ipv4` is the share of all IPv4 addresses, `ipv6` of 2000::/3, both 0 to 1 and rounded down. The joint shares are
+    those of the policy together with the policies `joint_with` that stand in its namespace and select a common pod.
+    `unbounded` are the paths of rules that name no peer. `widens` says whether it opens what the old object did not.
+    """
+
+    ipv4: float
+    ipv6: float
+    joint_ipv4: float
+    joint_ipv6: float
+    joint_with: tuple[str, ...]
+    unbounded: tuple[str, ...]
+    widens: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """
+    What a policy opens; None for a direction that has no effect.
+
+    `unreadable` says what could not be understood: where it is not empty the openings mean nothing.
+    """
+
+    unreadable: tuple[str, ...]
+    ingress: Opening | None = None
+    egress: Opening | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """What one rule found; `action` is what comes of it after the Organization's enforcement setting."""
+
+    rule: str
+    severity: str
+    message: str
+    action: Enforcement
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """
+    Rego's answer to a validation.
+
+    `rules` are all that ran. `break_glass` says that the caller passed by it, `undecided` why there could be no decision
+    on the facts, empty where there was one.
+    """
+
+    revision: str
+    rules: frozenset[str]
+    allowed: bool
+    break_glass: bool
+    undecided: str
+    violations: tuple[Violation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A label or annotation that has to be `value`, or has to go (None)."""
+
+    on: Literal["labels", "annotations"]
+    key: str
+    value: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """Rego's answer to a mutation; `undecided` as in a `Decision`."""
+
+    revision: str
+    rules: frozenset[str]
+    undecided: str
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Policies:
+    """What a whole answer has to show: the revision that is shipped and the rules in it."""
+
+    revision: str
+    rules: frozenset[str]

@@ -1,0 +1,146 @@
+"""
+Sets of IP addresses as sorted, disjoint integer ranges.
+
+CIDRs are read as Go's `net.ParseCIDR` of Kubernetes reads them, so that a set means here what it means in the cluster:
+leading zeros are decimal, host bits are cut off, an IPv4-mapped block is IPv4.
+Source: https://pkg.go.dev/k8s.io/utils/net#ParseCIDRSloppy
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from ipaddress import AddressValueError, IPv6Address
+from itertools import pairwise
+
+from webhook.errors import UnreadableError
+
+Range = tuple[int, int]
+"""First and last address, both included."""
+
+IPV4_ALL: Range = (0, 2**32 - 1)
+IPV6_ALL: Range = (0, 2**128 - 1)
+IPV6_GLOBAL: Range = (2**125, 2**126 - 1)
+"""2000::/3, all of IPv6 that is routed on the Internet."""
+
+_DOTTED = re.compile(r"[0-9]{1,10}(\.[0-9]{1,10}){3}", re.ASCII)
+_PREFIX = re.compile(r"[0-9]{1,5}", re.ASCII)
+_SHOWN = 60
+_PRECISION = 2**52
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """A set of IPv4 and IPv6 addresses."""
+
+    ipv4: tuple[Range, ...] = ()
+    ipv6: tuple[Range, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.ipv4 or self.ipv6)
+
+    def __or__(self, other: "Addresses") -> "Addresses":
+        return Addresses(_merged([*self.ipv4, *other.ipv4]), _merged([*self.ipv6, *other.ipv6]))
+
+    def __sub__(self, other: "Addresses") -> "Addresses":
+        return Addresses(_without(self.ipv4, other.ipv4), _without(self.ipv6, other.ipv6))
+
+    def __le__(self, other: "Addresses") -> bool:
+        return not (self - other)
+
+    @property
+    def ipv4_share(self) -> float:
+        """The share of all IPv4 addresses, rounded down."""
+        return _share(self.ipv4, IPV4_ALL)
+
+    @property
+    def ipv6_share(self) -> float:
+        """The share of 2000::/3, rounded down."""
+        return _share(self.ipv6, IPV6_GLOBAL)
+
+
+EVERYWHERE = Addresses((IPV4_ALL,), (IPV6_ALL,))
+
+
+def union(sets: Iterable[Addresses]) -> Addresses:
+    """Join many sets at the cost of one sort."""
+    parts = list(sets)
+    return Addresses(_merged(r for each in parts for r in each.ipv4), _merged(r for each in parts for r in each.ipv6))
+
+
+def read_cidr(text: str) -> Addresses:
+    """Read one CIDR; raises `UnreadableError` where Go's parser would refuse it."""
+    address, slash, prefix = text.partition("/")
+    if not slash or not _PREFIX.fullmatch(prefix):
+        raise _unreadable(text)
+    length = int(prefix)
+    if _DOTTED.fullmatch(address):
+        return Addresses(ipv4=(_block(_dotted(address, text), length, 32, text),))
+    try:
+        number = int(IPv6Address(address))
+    except AddressValueError as error:
+        raise _unreadable(text) from error
+    if "%" in address:
+        raise _unreadable(text)
+    first, last = _block(number, length, 128, text)
+    if first >> 32 == 0xFFFF and length >= 96:
+        return Addresses(ipv4=((first & IPV4_ALL[1], last & IPV4_ALL[1]),))
+    return Addresses(ipv6=((first, last),))
+
+
+def _dotted(address: str, text: str) -> int:
+    octets = [int(octet) for octet in address.split(".")]
+    if max(octets) > 255:
+        raise _unreadable(text)
+    return int.from_bytes(bytes(octets))
+
+
+def _block(number: int, length: int, bits: int, text: str) -> Range:
+    if length > bits:
+        raise _unreadable(text)
+    host = (1 << (bits - length)) - 1
+    return number & ~host, number | host
+
+
+def _unreadable(text: str) -> UnreadableError:
+    shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+    return UnreadableError(f"{shown!r} is not a CIDR such as 10.0.0.0/8 or 2001:db8::/32")
+
+
+def _merged(ranges: Iterable[Range]) -> tuple[Range, ...]:
+    merged: list[Range] = []
+    for first, last in sorted(ranges):
+        if merged and first <= merged[-1][1] + 1:
+            merged[-1] = (merged[-1][0], max(last, merged[-1][1]))
+        else:
+            merged.append((first, last))
+    return tuple(merged)
+
+
+def _without(ranges: tuple[Range, ...], taken: tuple[Range, ...]) -> tuple[Range, ...]:
+    gaps = _gaps(taken)
+    left: list[Range] = []
+    gap = next(gaps)
+    for first, last in ranges:
+        while gap[1] < first:
+            gap = next(gaps)
+        while gap[0] <= last:
+            left.append((max(first, gap[0]), min(last, gap[1])))
+            if gap[1] > last:
+                break
+            gap = next(gaps)
+    return tuple(left)
+
+
+def _gaps(taken: tuple[Range, ...]) -> Iterator[Range]:
+    """Yield what lies between the ranges, in order; the last gap never ends."""
+    edges = [(-1, -1), *taken, (2**129, 2**129)]
+    for (_, before), (after, _) in pairwise(edges):
+        if before + 1 <= after - 1:
+            yield before + 1, after - 1
+    yield 2**130, 2**131
+
+
+def _share(ranges: tuple[Range, ...], whole: Range) -> float:
+    count = sum(max(0, min(last, whole[1]) - max(first, whole[0]) + 1) for first, last in ranges)
+    # Rounded down to a float that is exact, so that just under a quarter never reads as a quarter.
+    return (count * _PRECISION // (whole[1] - whole[0] + 1)) / _PRECISION

@@ -1,0 +1,47 @@
+"""
+Makes the JSON patch of what a mutation changes.
+
+Source: https://www.rfc-editor.org/rfc/rfc6902 and, for the pointers, https://www.rfc-editor.org/rfc/rfc6901
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from webhook.model import Change
+
+Operation = dict[str, Any]
+
+
+def patch_of(metadata: Mapping[str, Any] | None, changes: Iterable[Change]) -> list[Operation]:
+    """
+    Return the operations that bring `changes` into an object with this raw `metadata`; none where nothing differs.
+
+    Where the map (or the metadata) is absent it is added whole, for a path into nothing fails.
+    """
+    present = metadata or {}
+    operations: list[Operation] = [] if metadata is not None else [{"op": "add", "path": "/metadata", "value": {}}]
+    for kind in ("labels", "annotations"):
+        wanted = {change.key: change.value for change in changes if change.on == kind}
+        operations += _map_operations(f"/metadata/{kind}", present.get(kind), wanted)
+    return operations if any(each["path"] != "/metadata" for each in operations) else []
+
+
+def _map_operations(path: str, present: Mapping[str, str] | None, wanted: Mapping[str, str | None]) -> list[Operation]:
+    if present is None:
+        added = {key: value for key, value in sorted(wanted.items()) if value is not None}
+        return [{"op": "add", "path": path, "value": added}] if added else []
+    return [
+        _operation(f"{path}/{_escaped(key)}", key in present, value)
+        for key, value in sorted(wanted.items())
+        if present.get(key) != value
+    ]
+
+
+def _operation(path: str, exists: bool, value: str | None) -> Operation:
+    if value is None:
+        return {"op": "remove", "path": path}
+    return {"op": "replace" if exists else "add", "path": path, "value": value}
+
+
+def _escaped(key: str) -> str:
+    return key.replace("~", "~0").replace("/", "~1")

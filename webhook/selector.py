@@ -1,0 +1,128 @@
+"""
+Label selectors as sets of labels: what they match, whether two can match a common object, whether one implies another.
+
+Exact, because every requirement speaks of one key and keys are independent of each other.
+Source: https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#label-selectors
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, StrictStr, ValidationError
+
+from webhook.errors import UnreadableError
+
+Operator = Literal["In", "NotIn", "Exists", "DoesNotExist"]
+OPPOSITE: Mapping[Operator, Operator] = {
+    "In": "NotIn",
+    "NotIn": "In",
+    "Exists": "DoesNotExist",
+    "DoesNotExist": "Exists",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """One condition on one label; NotIn and DoesNotExist also match where the label is absent."""
+
+    key: str
+    operator: Operator
+    values: frozenset[str] = frozenset()
+
+    def negated(self) -> "Requirement":
+        """Match exactly the labels that this one does not."""
+        return Requirement(self.key, OPPOSITE[self.operator], self.values)
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        """Say whether `labels` meet the condition."""
+        match self.operator:
+            case "In":
+                return labels.get(self.key) in self.values
+            case "NotIn":
+                return labels.get(self.key) not in self.values
+            case "Exists":
+                return self.key in labels
+            case "DoesNotExist":
+                return self.key not in labels
+
+
+@dataclass(frozen=True, slots=True)
+class Selector:
+    """All of its requirements have to hold; without any it matches everything."""
+
+    requirements: frozenset[Requirement] = frozenset()
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        """Say whether an object with `labels` is selected."""
+        return all(requirement.matches(labels) for requirement in self.requirements)
+
+    def joined(self, other: "Selector") -> "Selector":
+        """Select what both select."""
+        return Selector(self.requirements | other.requirements)
+
+    def satisfiable(self) -> bool:
+        """Say whether any labels at all are selected."""
+        return _satisfiable(self.requirements)
+
+    def implies(self, other: "Selector") -> bool:
+        """Say whether everything selected by this one is selected by `other` too."""
+        return not any(_satisfiable(self.requirements | {each.negated()}) for each in other.requirements)
+
+
+def _satisfiable(requirements: Iterable[Requirement]) -> bool:
+    by_key: dict[str, list[Requirement]] = {}
+    for requirement in requirements:
+        by_key.setdefault(requirement.key, []).append(requirement)
+    return all(_key_satisfiable(same_key) for same_key in by_key.values())
+
+
+def _key_satisfiable(requirements: list[Requirement]) -> bool:
+    operators = {requirement.operator for requirement in requirements}
+    wanted = [requirement.values for requirement in requirements if requirement.operator == "In"]
+    if "DoesNotExist" in operators:
+        return not operators & {"In", "Exists"}
+    if not wanted:
+        return True  # there are more label values than anybody can exclude one by one
+    excluded = frozenset[str]().union(*(each.values for each in requirements if each.operator == "NotIn"))
+    return bool(frozenset.intersection(*wanted) - excluded)
+
+
+def _dropped_null(value: Any) -> Any:
+    return () if value is None else value
+
+
+class _Expression(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+    key: StrictStr
+    operator: Operator
+    values: Annotated[tuple[StrictStr, ...], BeforeValidator(_dropped_null)] = ()
+
+    def requirement(self) -> Requirement:
+        takes_values = self.operator in {"In", "NotIn"}
+        if takes_values != bool(self.values):
+            raise UnreadableError(f"{self.operator} on {self.key} {'needs' if takes_values else 'takes no'} values")
+        return Requirement(self.key, self.operator, frozenset(self.values))
+
+
+class _LabelSelector(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+    matchLabels: dict[StrictStr, StrictStr] | None = None  # noqa: N815 - as Kubernetes spells it
+    matchExpressions: tuple[_Expression, ...] | None = None  # noqa: N815 - as Kubernetes spells it
+
+
+def read_selector(raw: object) -> Selector:
+    """
+    Read a LabelSelector as Kubernetes stores it; `None` counts as `{}`.
+
+    Raises `UnreadableError` for anything that the API server would refuse.
+    """
+    try:
+        selector = _LabelSelector.model_validate({} if raw is None else raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UnreadableError(f"selector cannot be read at {where or 'its top'}: {first['msg']}") from error
+    labels = (Requirement(key, "In", frozenset({value})) for key, value in (selector.matchLabels or {}).items())
+    expressions = (each.requirement() for each in selector.matchExpressions or ())
+    return Selector(frozenset([*labels, *expressions]))

@@ -1,0 +1,155 @@
+"""
+The HTTPS server around the app: TLS that is reloaded without a restart, client certificates, a stop that finishes.
+
+uvicorn's `Config` keeps the TLS context; loading a chain into it serves every later handshake.
+"""
+
+import asyncio
+import signal
+import ssl
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Self
+
+import structlog
+import uvicorn
+from fastapi import FastAPI, Request
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+KEEP_ALIVE_SECONDS = 120
+"""The API server keeps idle connections for 90 s; closing one first would lose a request."""
+RELOAD_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """The files of a serving certificate, and the CA that callers have to show a certificate of (None: anybody)."""
+
+    certificate: Path
+    key: Path
+    client_ca: Path | None = None
+
+    def context(self) -> ssl.SSLContext:
+        """Return the context for serving; the key pair in it can be loaded again at any time."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.set_alpn_protocols(["http/1.1"])
+        context.load_cert_chain(self.certificate, self.key)
+        if self.client_ca:
+            context.load_verify_locations(self.client_ca)
+            # Optional in TLS, for the kubelet's probes have none; /validate and /mutate demand it.
+            context.verify_mode = ssl.CERT_OPTIONAL
+        return context
+
+    def stamp(self) -> tuple[int, ...]:
+        """Return what changes whenever one of the files is replaced."""
+        return tuple(number for path in (self.certificate, self.key) for number in _identity(path))
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    state = path.stat()
+    return state.st_ino, state.st_mtime_ns
+
+
+class _Protocol(HttpToolsProtocol):
+    """Tells the app whether the peer showed a certificate (TLS has verified it by then)."""
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        peer = transport.get_extra_info("ssl_object")
+        shown = peer is not None and bool(peer.getpeercert())
+        self.app_state = {**self.app_state, "client_certificate": shown}
+
+
+@dataclass(frozen=True, slots=True)
+class CertifiedCallers:
+    """Callers that have to show a certificate of the client CA."""
+
+    def known(self, request: Request) -> bool:
+        """Return whether the peer of `request` showed one."""
+        return bool(getattr(request.state, "client_certificate", False))
+
+
+@dataclass(frozen=True, slots=True)
+class AnyCallers:
+    """Whoever can reach us; `/readyz` says so."""
+
+    def known(self, request: Request) -> bool:  # noqa: ARG002 - the other callers look at it
+        """Return True."""
+        return True
+
+
+class Server(uvicorn.Server):
+    """
+    One listener.
+
+    SIGTERM and SIGINT let requests under way finish and then return from `serve`, so that what was opened around it is
+    closed; uvicorn would raise the signal again and end the process there.
+    """
+
+    @classmethod
+    def of(cls, app: FastAPI, host: str, port: int, *, tls: Tls | None) -> Self:
+        """Return a server of `app` on `host` and `port` (0: any); without `tls` it speaks plain HTTP."""
+        context = tls.context() if tls else None
+        config = uvicorn.Config(
+            app,
+            host=host,
+            port=port,
+            http=_Protocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=30,
+            ssl_context_factory=(lambda *_: context) if context else None,
+        )
+        return cls(config)
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Stop at the first signal, cut requests off at the second."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+
+    def address(self) -> tuple[str, int]:
+        """Return the host and port that it listens on, once started."""
+        host, port = self.servers[0].sockets[0].getsockname()[:2]
+        return host, port
+
+    async def keep_certificate(self, tls: Tls) -> None:
+        """Load the key pair again whenever its files change, for ever; a pair that does not fit is told and tried again."""
+        log = structlog.get_logger()
+        loaded = tls.stamp()
+        while True:
+            await asyncio.sleep(RELOAD_SECONDS)
+            try:
+                found = tls.stamp()
+                if found != loaded and self.config.ssl:
+                    _load(self.config.ssl, tls)
+                    loaded = found
+                    log.info("certificate loaded", certificate=str(tls.certificate))
+            except (OSError, ssl.SSLError) as error:
+                # Between two renames key and certificate do not fit; the old pair serves on meanwhile.
+                log.warning("certificate not loaded", error=str(error))
+
+
+def _load(context: ssl.SSLContext, tls: Tls) -> None:
+    """Load a pair that fits; one that does not would leave the context without a key, so a copy is tried elsewhere."""
+    with TemporaryDirectory(prefix="portcullis-") as scratch:
+        certificate, key = Path(scratch, "tls.crt"), Path(scratch, "tls.key")
+        certificate.write_bytes(tls.certificate.read_bytes())
+        key.touch(mode=0o600)
+        key.write_bytes(tls.key.read_bytes())
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
+        context.load_cert_chain(certificate, key)

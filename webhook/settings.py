@@ -1,0 +1,71 @@
+"""
+What the commands are told: flags first, then `PORTCULLIS_*` variables, then defaults.
+
+The one reader of the environment; a command line option names its variable here too, so that `--help` shows it.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from webhook.errors import SettingsError
+
+EVERY_ADDRESS = "0.0.0.0"  # noqa: S104 - a webhook is called from outside
+BREAK_GLASS_GROUPS = ("system:masters", "kubeadm:cluster-admins")
+
+
+@dataclass(frozen=True, slots=True)
+class ServeSettings:
+    """What `portcullis serve` does; see `check` for what does not go together."""
+
+    tenancy: Path
+    """File or folder of the tenant tree."""
+    policies: Path
+    """Folder that holds `portcullis/`, the Rego."""
+    cert_dir: Path
+    """Folder of tls.crt, tls.key and the CA; made where missing."""
+    opa_url: str | None = None
+    """An OPA that runs already; otherwise one is started."""
+    host: str = EVERY_ADDRESS
+    """Address to listen on."""
+    port: int = 8443
+    """Port to listen on; 0 for any."""
+    tls: bool = True
+    """False speaks plain HTTP, on 127.0.0.1 alone."""
+    client_ca: Path | None = None
+    """CA that callers have to show a certificate of."""
+    break_glass_groups: tuple[str, ...] = BREAK_GLASS_GROUPS
+    """Groups that every rule lets pass."""
+
+    def check(self) -> "ServeSettings":
+        """Return itself; raises `SettingsError` for what cannot be followed."""
+        if not self.tls and self.host != "127.0.0.1":
+            raise SettingsError("--no-tls listens on 127.0.0.1 alone: leave --host out, or leave --no-tls out")
+        if not self.tls and self.client_ca:
+            raise SettingsError("--client-ca needs TLS: leave --no-tls out")
+        if self.client_ca and not self.client_ca.is_file():
+            raise SettingsError(f"--client-ca {self.client_ca} is no file: give the CA of the API server's client certificate")
+        if self.opa_url and not self.opa_url.startswith(("http://", "https://", "unix://")):
+            raise SettingsError(f"--opa-url {self.opa_url!r} has to begin with http://, https:// or unix://")
+        if "" in self.break_glass_groups:
+            raise SettingsError("--break-glass-group is empty: name a group")
+        return self
+
+
+def environment() -> Mapping[str, str]:
+    """Return the environment, for those who start programs."""
+    return os.environ
+
+
+def bundled_policies() -> Path:
+    """Return the folder of the Rego that is shipped: beside the package in a checkout, inside it once installed."""
+    package = Path(__file__).parent
+    installed = package / "policies_rego"
+    return installed if installed.is_dir() else package.parent / "policies_rego"
+
+
+def default_cert_dir() -> Path:
+    """Return where certificates are kept unless told otherwise, by the XDG base directory specification."""
+    state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return Path(state) / "portcullis" / "certs"

@@ -1,0 +1,1 @@
+"""The tenant tree, and the manifests it is read from."""

@@ -1,0 +1,166 @@
+"""
+The tenant tree, and the slice of it that one request needs, by look-up alone.
+
+What a request costs does not depend on how many namespaces, tenants or subjects there are.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from webhook.model import (
+    BASELINE_LABEL,
+    GATE_LABEL,
+    MANAGED_BY_LABEL,
+    ORGANIZATION_LABEL,
+    PROJECT_LABEL,
+    RESERVED,
+    WORKSPACE_LABEL,
+    Baseline,
+    Namespace,
+    Place,
+    Policy,
+    Standing,
+    Subject,
+    Tenant,
+)
+from webhook.selector import Selector, read_selector
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+_DERIVED = frozenset({PROJECT_LABEL, ORGANIZATION_LABEL, GATE_LABEL})
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """All that a tree is made of; names are unique within each."""
+
+    organization: Tenant
+    tenants: tuple[Tenant, ...] = ()
+    """The projects and workspaces."""
+    baselines: tuple[Baseline, ...] = ()
+    namespaces: tuple[Namespace, ...] = ()
+    policies: tuple[Policy, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """The tree with its indexes; made by `grow`."""
+
+    organization: Tenant
+    tenants: Mapping[str, Tenant]
+    baselines: Mapping[str, Baseline]
+    namespaces: Mapping[str, Namespace]
+    _policies: Mapping[str, tuple[Policy, ...]]
+    _naming_subject: Mapping[Subject, tuple[str, ...]] = field(repr=False)
+    _naming_accounts_of: Mapping[str, tuple[str, ...]] = field(repr=False)
+    _naming_baseline: Mapping[str, tuple[str, ...]] = field(repr=False)
+    _selecting: tuple[tuple[str, Selector], ...] = field(repr=False)
+
+    def place(self, name: str, labels: Mapping[str, str]) -> Place:
+        """Return where a namespace of this name stands with these labels; whether it exists does not matter."""
+        if name in RESERVED:
+            workspace = labels.get(WORKSPACE_LABEL, "")
+            return Place(name, Standing.RESERVED, workspace=workspace, path=(self.organization.key,))
+        workspace = labels.get(WORKSPACE_LABEL, "")
+        owner = self.tenants.get(f"Workspace/{workspace}")
+        project = self.tenants.get(f"Project/{owner.project}") if owner else None
+        if owner and project:
+            return self._owned(name, labels, owner, project)
+        return Place(
+            namespace=name,
+            standing=Standing.ORPHANED if workspace else Standing.UNOWNED,
+            workspace=workspace,
+            path=(self.organization.key,),
+            baselines=self._baselines(name, _own(labels), ()),
+        )
+
+    def place_of(self, namespace: str) -> Place:
+        """Return where a namespace that exists stands."""
+        known = self.namespaces.get(namespace)
+        if known is None:
+            return Place(namespace, Standing.UNKNOWN, path=(self.organization.key,))
+        return self.place(known.name, known.labels)
+
+    def _owned(self, name: str, labels: Mapping[str, str], owner: Tenant, project: Tenant) -> Place:
+        derived = {PROJECT_LABEL: project.name, ORGANIZATION_LABEL: self.organization.name}
+        path = (owner, project, self.organization)
+        return Place(
+            namespace=name,
+            standing=Standing.OWNED,
+            workspace=owner.name,
+            project=project.name,
+            organization=self.organization.name,
+            path=tuple(tenant.key for tenant in path),
+            baselines=self._baselines(name, {**_own(labels), **derived}, path),
+        )
+
+    def _baselines(self, name: str, labels: Mapping[str, str], path: Iterable[Tenant]) -> tuple[str, ...]:
+        # The API server adds this label to every namespace; a manifest need not have it.
+        seen = {**labels, "kubernetes.io/metadata.name": name}
+        named = {baseline for tenant in path for baseline in tenant.baselines}
+        return tuple(sorted(named | {baseline for baseline, selector in self._selecting if selector.matches(seen)}))
+
+    def standing_policies(self, namespace: str, *, but: str) -> tuple[Policy, ...]:
+        """Return the policies of a namespace that are not injected, without the one named `but`."""
+        return tuple(
+            policy for policy in self._policies.get(namespace, ()) if policy.name != but and not self._injected(policy)
+        )
+
+    def _injected(self, policy: Policy) -> bool:
+        """Say whether it is one of a baseline's; the labels alone could be anybody's from before our day."""
+        name = policy.labels.get(BASELINE_LABEL, "")
+        baseline = self.baselines.get(name)
+        return (
+            policy.labels.get(MANAGED_BY_LABEL) == "portcullis"
+            and baseline is not None
+            and any(policy.name == f"{name}.{each.name}" for each in baseline.policies)
+        )
+
+    def naming(self, subjects: Iterable[Subject]) -> tuple[str, ...]:
+        """Return the keys of the tenants that give any role to one of the subjects."""
+        return tuple(sorted({key for subject in subjects for key in self._naming_subject.get(subject, ())}))
+
+    def naming_accounts_of(self, namespace: str) -> tuple[str, ...]:
+        """Return the keys of the tenants that give a role to a ServiceAccount of the namespace."""
+        return self._naming_accounts_of.get(namespace, ())
+
+    def naming_baseline(self, baseline: str) -> tuple[str, ...]:
+        """Return the keys of the tenants whose `baselines` name it."""
+        return self._naming_baseline.get(baseline, ())
+
+
+def _own(labels: Mapping[str, str]) -> dict[str, str]:
+    """Return the labels without the derived ones: what selects a namespace must not follow from what was sent."""
+    return {key: value for key, value in labels.items() if key not in _DERIVED}
+
+
+def grow(holdings: Holdings) -> Tree:
+    """Return the tree of `holdings` with its indexes."""
+    tenants = {tenant.key: tenant for tenant in (holdings.organization, *holdings.tenants)}
+    named = [
+        (tenant.key, subject) for tenant in tenants.values() for grant in tenant.roles for subject in grant.subjects
+    ]
+    selecting = ((each.name, each.selector) for each in holdings.baselines if each.selector is not None)
+    return Tree(
+        organization=holdings.organization,
+        tenants=tenants,
+        baselines={each.name: each for each in holdings.baselines},
+        namespaces={each.name: each for each in holdings.namespaces},
+        _policies=_grouped((policy.namespace, policy) for policy in holdings.policies),
+        _naming_subject=_grouped((subject, key) for key, subject in named),
+        _naming_accounts_of=_grouped(
+            dict.fromkeys((subject.namespace, key) for key, subject in named if subject.kind == "ServiceAccount")
+        ),
+        _naming_baseline=_grouped((name, tenant.key) for tenant in tenants.values() for name in tenant.baselines),
+        _selecting=tuple((name, read_selector(selector)) for name, selector in selecting),
+    )
+
+
+def _grouped(pairs: Iterable[tuple[K, V]]) -> dict[K, tuple[V, ...]]:
+    groups: defaultdict[K, list[V]] = defaultdict(list)
+    for key, value in pairs:
+        groups[key].append(value)
+    return {key: tuple(values) for key, values in groups.items()}
