@@ -76,9 +76,7 @@ GateOf = Callable[[Bundle], Gate]
 
 
 @pytest.fixture(scope="session")
-def gate_of(
-    loop: Loop, opa_binary: Path, tree: Tree, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[GateOf]:
+def gate_of(loop: Loop, opa_binary: Path, tree: Tree, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GateOf]:
     """Make a gate with a real OPA on a bundle, one per revision."""
     stack = AsyncExitStack()
     gates: dict[str, Gate] = {}

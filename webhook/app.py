@@ -49,7 +49,10 @@ class Metrics:
             registry=self.registry,
         )
         self._refused = Counter(
-            "portcullis_bad_requests", "Requests that were no AdmissionReview, by status.", ["status"], registry=self.registry
+            "portcullis_bad_requests",
+            "Requests that were no AdmissionReview, by status.",
+            ["status"],
+            registry=self.registry,
         )
         self.opa_restarts = Gauge("portcullis_opa_restarts", "How often OPA was started again.", registry=self.registry)
 

@@ -8,6 +8,7 @@ PortcullisError
 ├── OpaError             no OPA of the right version can be had, or it does not start
 ├── ReviewError          a body that is no AdmissionReview (has the HTTP status that it is answered with)
 ├── UnreadableError      a part of an object that cannot be understood; becomes a fact, and Rego denies on it
+├── DemoError            the demo cannot be shown
 └── NoDecisionError      whatever keeps us from a whole decision; the request is denied
 
 A message says what happened and what to do about it. A denial is no error: it is a `Decision`.
@@ -58,6 +59,10 @@ class ReviewError(PortcullisError):
 
 class UnreadableError(PortcullisError):
     """A part of an object that cannot be understood."""
+
+
+class DemoError(PortcullisError):
+    """The demo cannot be shown."""
 
 
 class NoDecisionError(PortcullisError):

@@ -1,8 +1,9 @@
 """Gathers the facts of one request into the document that Rego decides on: look-ups in the tree, no decision."""
 
 from collections.abc import Iterator
+from typing import cast
 
-from webhook.decision.document import Document, Kind, Places, Request, User
+from webhook.decision.document import Document, Kind, Object, Places, Request, User
 from webhook.model import WORKSPACE_LABEL, Place, Policy, Reach, Subject
 from webhook.reach.facts import reach_of
 from webhook.review.envelope import Reviewed, ReviewRequest, UserInfo
@@ -14,7 +15,8 @@ _JUDGED = frozenset({"NetworkPolicy", "CiliumNetworkPolicy"})
 
 def gather(review: ReviewRequest, tree: Tree | None, break_glass_groups: tuple[str, ...]) -> Document:
     """Return the document of `review`; without a tree it says so and holds the request alone."""
-    places = _places(review, tree) if tree else Places()
+    held = _held(review, tree) if tree else ()
+    places = _places(review, held, tree) if tree else Places()
     named = _named(review, tree) if tree else {}
     return Document(
         request=Request(
@@ -26,13 +28,13 @@ def gather(review: ReviewRequest, tree: Tree | None, break_glass_groups: tuple[s
             dry_run=bool(review.dry_run),
         ),
         user=User(review.user.username, review.user.groups),
-        object=review.object.as_document() if review.object else None,
-        old_object=review.old_object.as_document() if review.old_object else None,
+        object=_object(review.object),
+        old_object=_object(review.old_object),
         break_glass_groups=break_glass_groups,
         tree=tree is not None,
         organization=tree.organization.name if tree else "",
         enforcement=dict(tree.organization.enforcement) if tree else {},
-        tenants={key: tree.tenants[key] for key in sorted(_needed(places, named, tree))} if tree else {},
+        tenants={key: tree.tenants[key] for key in sorted({*held, *_needed(places, named, tree)})} if tree else {},
         places=places,
         service_accounts=named.get("service_accounts", ()),
         named_by=named.get("named_by", ()),
@@ -40,11 +42,32 @@ def gather(review: ReviewRequest, tree: Tree | None, break_glass_groups: tuple[s
     )
 
 
+def _object(each: Reviewed | None) -> Object | None:
+    return cast("Object", each.as_document()) if each else None
+
+
 def _is_namespace(review: ReviewRequest) -> bool:
     return (review.kind.group, review.kind.kind) == ("", "Namespace")
 
 
-def _places(review: ReviewRequest, tree: Tree) -> Places:
+def _held(review: ReviewRequest, tree: Tree) -> tuple[str, ...]:
+    """
+    Return the keys of the tenants in which the tree names the caller, where who owns a namespace may be filled in.
+
+    That takes all of them: it is done only for one who holds nothing higher anywhere.
+    """
+    new = review.object
+    if (
+        not _is_namespace(review)
+        or review.operation != "CREATE"
+        or new is None
+        or new.metadata.labels.get(WORKSPACE_LABEL)
+    ):
+        return ()
+    return tree.naming(_identities(review.user))
+
+
+def _places(review: ReviewRequest, held: tuple[str, ...], tree: Tree) -> Places:
     new = review.object if review.operation != "DELETE" else None
     if not _is_namespace(review):
         return Places(
@@ -55,7 +78,7 @@ def _places(review: ReviewRequest, tree: Tree) -> Places:
         new=_place_of_namespace(new, tree),
         old=_place_of_namespace(review.old_object, tree),
         kept=_kept(new, review.old_object, tree),
-        administered=tuple(_administered(new, review.user, tree)) if new and review.operation == "CREATE" else (),
+        administered=tuple(_administered(new, held, tree)) if new else (),
     )
 
 
@@ -75,10 +98,8 @@ def _kept(new: Reviewed | None, old: Reviewed | None, tree: Tree) -> Place | Non
     return tree.place(new.metadata.name, {**new.metadata.labels, WORKSPACE_LABEL: workspace})
 
 
-def _administered(new: Reviewed, user: UserInfo, tree: Tree) -> Iterator[Place]:
-    if new.metadata.labels.get(WORKSPACE_LABEL):
-        return
-    for key in tree.naming(_identities(user)):
+def _administered(new: Reviewed, held: tuple[str, ...], tree: Tree) -> Iterator[Place]:
+    for key in held:
         if tree.tenants[key].kind == "Workspace":
             yield tree.place(new.metadata.name, {**new.metadata.labels, WORKSPACE_LABEL: tree.tenants[key].name})
 
@@ -107,7 +128,7 @@ def _named(review: ReviewRequest, tree: Tree) -> dict[str, tuple[str, ...]]:
 
 
 def _needed(places: Places, named: dict[str, tuple[str, ...]], tree: Tree) -> Iterator[str]:
-    """Yield the keys of the tenants that the request needs, the callers' own ones where ownership is filled in."""
+    """Yield the keys of the tenants that the places and those who name the object stand for."""
     yield tree.organization.key
     for place in (places.new, places.old, places.kept, *places.administered):
         yield from place.path if place else ()

@@ -138,7 +138,7 @@ class Opening:
 
     `ipv4` is the share of all IPv4 addresses, `ipv6` of 2000::/3, both 0 to 1 and rounded down. The joint shares are
     those of the policy together with the policies `joint_with` that stand in its namespace and select a common pod.
-    `unbounded` are the paths of rules that name no peer. `widens` says whether it opens what the old object did not.
+    `unbounded` are the paths of rules that name no peer; `widens` says whether it opens what the old object did not.
     """
 
     ipv4: float
@@ -178,7 +178,7 @@ class Decision:
     """
     Rego's answer to a validation.
 
-    `rules` are all that ran. `break_glass` says that the caller passed by it, `undecided` why there could be no decision
+    `rules` are all that ran; `break_glass` says that the caller passed by it, `undecided` why there was no deciding
     on the facts, empty where there was one.
     """
 

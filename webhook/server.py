@@ -128,7 +128,7 @@ class Server(uvicorn.Server):
         return host, port
 
     async def keep_certificate(self, tls: Tls) -> None:
-        """Load the key pair again whenever its files change, for ever; a pair that does not fit is told and tried again."""
+        """Load the key pair again whenever its files change, for ever; one that does not fit is tried again."""
         log = structlog.get_logger()
         loaded = tls.stamp()
         while True:

@@ -45,7 +45,9 @@ class ServeSettings:
         if not self.tls and self.client_ca:
             raise SettingsError("--client-ca needs TLS: leave --no-tls out")
         if self.client_ca and not self.client_ca.is_file():
-            raise SettingsError(f"--client-ca {self.client_ca} is no file: give the CA of the API server's client certificate")
+            raise SettingsError(
+                f"--client-ca {self.client_ca} is no file: give the CA of the API server's client certificate"
+            )
         if self.opa_url and not self.opa_url.startswith(("http://", "https://", "unix://")):
             raise SettingsError(f"--opa-url {self.opa_url!r} has to begin with http://, https:// or unix://")
         if "" in self.break_glass_groups:
@@ -69,3 +71,10 @@ def default_cert_dir() -> Path:
     """Return where certificates are kept unless told otherwise, by the XDG base directory specification."""
     state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
     return Path(state) / "portcullis" / "certs"
+
+
+def bundled_examples() -> Path:
+    """Return the folder of the example tree, found as `bundled_policies` is."""
+    package = Path(__file__).parent
+    installed = package / "manifests"
+    return (installed if installed.is_dir() else package.parent / "manifests") / "examples" / "acme"

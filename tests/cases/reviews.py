@@ -97,7 +97,9 @@ def policy(namespace: str, name: str = "web", spec: Json | None = None, **metada
     }
 
 
-def other_policy(kind: tuple[str, str, str, str], namespace: str = "", name: str = "web", spec: Json | None = None) -> Json:
+def other_policy(
+    kind: tuple[str, str, str, str], namespace: str = "", name: str = "web", spec: Json | None = None
+) -> Json:
     """Return an object of a CNI's kind or a cluster-wide one."""
     metadata = {"name": name} | ({"namespace": namespace} if namespace else {})
     return {"apiVersion": f"{kind[0]}/{kind[1]}", "kind": kind[2], "metadata": metadata, "spec": spec or {}}
@@ -105,19 +107,28 @@ def other_policy(kind: tuple[str, str, str, str], namespace: str = "", name: str
 
 def injected(namespace: str, name: str = "zero-trust.default-deny", spec: Json | None = None) -> Json:
     """Return a policy as the controller injects it."""
-    labels = {"app.kubernetes.io/managed-by": "portcullis", "portcullis.dev/baseline": name.split(".")[0]}
+    labels = {"app.kubernetes.io/managed-by": "portcullis", "portcullis.dev/baseline": name.split(".", maxsplit=1)[0]}
     return policy(namespace, name, DENY_ALL if spec is None else spec, labels=labels)
 
 
 def namespace(name: str, labels: dict[str, str] | None = None, **metadata: Any) -> Json:
     """Return a Namespace with these labels and the one that the API server adds."""
     every = {"kubernetes.io/metadata.name": name, **(labels or {})}
-    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": every, **metadata}, "spec": {}}
+    return {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"name": name, "labels": every, **metadata},
+        "spec": {},
+    }
 
 
 def owned(workspace: str, project: str = "payments", **more: str) -> dict[str, str]:
     """Return the labels of a namespace of a workspace, as they are after the mutation."""
-    derived = {"portcullis.dev/project": project, "portcullis.dev/organization": "acme", "portcullis.dev/gate": "enforced"}
+    derived = {
+        "portcullis.dev/project": project,
+        "portcullis.dev/organization": "acme",
+        "portcullis.dev/gate": "enforced",
+    }
     return {WORKSPACE: workspace, **derived, **more}
 
 

@@ -53,9 +53,7 @@ LABELS = "baseline/namespace-labels"
 FROM_ANYWHERE = "guardrail/from-anywhere"
 TO_ANYWHERE = "guardrail/to-anywhere"
 
-PENDING = (
-    '{"reason":"the namespace is new: its baseline policies are not applied yet","revision":"","state":"Pending"}'
-)
+PENDING = '{"reason":"the namespace is new: its baseline policies are not applied yet","revision":"","state":"Pending"}'
 
 
 @dataclass(frozen=True)
@@ -121,7 +119,11 @@ def _namespace_policies() -> list[Case]:
         "cilium-in-unguarded": create(IVAN, other_policy(cilium, "monitoring"), cilium),
         "calico-set": create(ADA, other_policy(calico_set, "checkout-dev"), calico_set),
         "cilium-status-is-left-alone": update(
-            STRANGER, other_policy(cilium, "checkout-dev"), other_policy(cilium, "checkout-dev"), cilium, subresource="status"
+            STRANGER,
+            other_policy(cilium, "checkout-dev"),
+            other_policy(cilium, "checkout-dev"),
+            cilium,
+            subresource="status",
         ),
     }
     denied = {
@@ -154,13 +156,13 @@ def _namespace_policies() -> list[Case]:
         "unknown-version": create(ADA, mine, ("networking.k8s.io", "v2", "NetworkPolicy", "networkpolicies")),
         "connect": Asked(ADA, "CONNECT", NETPOL, new=mine, old=mine),
         "garbage-collector-creates": create(GARBAGE_COLLECTOR, mine),
-        "garbage-collector-adds-finalizer": update(
-            GARBAGE_COLLECTOR, mine, policy("checkout-dev", finalizers=["x"])
-        ),
+        "garbage-collector-adds-finalizer": update(GARBAGE_COLLECTOR, mine, policy("checkout-dev", finalizers=["x"])),
         "garbage-collector-changes-the-spec-too": update(
             GARBAGE_COLLECTOR, policy("checkout-dev", finalizers=["x"]), changed
         ),
-        "system-prefix-is-no-system-actor": delete(Caller("system:serviceaccount:kube-system:namespace-controller2"), mine),
+        "system-prefix-is-no-system-actor": delete(
+            Caller("system:serviceaccount:kube-system:namespace-controller2"), mine
+        ),
         "controller-writes-what-is-not-injected": create(CONTROLLER, mine),
         "stranger-changes-cilium": delete(STRANGER, other_policy(cilium, "checkout-dev"), cilium),
         "stranger-changes-calico-set": create(STRANGER, other_policy(calico_set, "checkout-dev"), calico_set),
@@ -187,7 +189,9 @@ def _cluster_policies() -> list[Case]:
         "infra-admin-service-account": create(ARGOCD, other_policy(cluster), cluster),
         "org-admin": delete(OZ, other_policy(ccnp), ccnp),
         "system-writer": create(CILIUM, other_policy(tier), tier),
-        "infra-admin-changes-a-baseline": update(IVAN, named, {**named, "spec": {"policies": [{"name": "b", "spec": {}}]}}, BASELINE),
+        "infra-admin-changes-a-baseline": update(
+            IVAN, named, {**named, "spec": {"policies": [{"name": "b", "spec": {}}]}}, BASELINE
+        ),
         "infra-admin-deletes-an-unnamed-baseline": delete(IVAN, base, BASELINE),
         "controller-sets-its-finalizer": update(CONTROLLER, named, with_finalizer, BASELINE),
         "garbage-collector-takes-finalizer-off": update(GARBAGE_COLLECTOR, with_finalizer, named, BASELINE),
@@ -204,14 +208,18 @@ def _cluster_policies() -> list[Case]:
         "org-reader": create(AUDITOR, other_policy(ccnp), ccnp),
         "tenant-deletes": delete(ADA, other_policy(tier), tier),
         "empty-name": create(NOBODY, other_policy(admin), admin),
-        "unknown-version": create(IVAN, other_policy(admin), ("policy.networking.k8s.io", "v9", "AdminNetworkPolicy", "x")),
+        "unknown-version": create(
+            IVAN, other_policy(admin), ("policy.networking.k8s.io", "v9", "AdminNetworkPolicy", "x")
+        ),
         "without-object": Asked(IVAN, "CREATE", admin),
         "tenant-changes-a-baseline": update(ADA, base, base, BASELINE),
         "system-writer-changes-a-baseline": update(CILIUM, base, base, BASELINE),
         "named-baseline-deleted": delete(OZ, named, BASELINE),
         "named-baseline-emptied": update(OZ, named, empty, BASELINE),
         "named-baseline-loses-its-policies": update(OZ, named, {**named, "spec": {}}, BASELINE),
-        "controller-changes-a-baseline": update(CONTROLLER, named, {**named, "spec": {"policies": [{"name": "x"}]}}, BASELINE),
+        "controller-changes-a-baseline": update(
+            CONTROLLER, named, {**named, "spec": {"policies": [{"name": "x"}]}}, BASELINE
+        ),
         "tenant-installs-crd": create(ADA, ours, CRD),
         "system-writer-changes-our-crd": update(CILIUM, ours, ours, CRD),
         "our-crd-deleted-by-org-admin": delete(OZ, ours, CRD),
@@ -256,16 +264,25 @@ def _namespaces() -> list[Case]:
         "org-admin-deletes-an-orphan": delete(OZ, lost, NAMESPACE),
         "system-writer-labels": update(CILIUM, mine, tagged, NAMESPACE),
         "system-writer-creates-unowned": create(CILIUM, namespace("tools"), NAMESPACE),
-        "controller-restores-derived-labels": update(CONTROLLER, namespace("checkout-dev", {WORKSPACE: "checkout"}), mine, NAMESPACE),
-        "controller-reports": update(
-            CONTROLLER, mine, namespace("checkout-dev", owned("checkout"), annotations={"portcullis.dev/baseline": "{}"}), NAMESPACE
+        "controller-restores-derived-labels": update(
+            CONTROLLER, namespace("checkout-dev", {WORKSPACE: "checkout"}), mine, NAMESPACE
         ),
-        "namespace-controller-finalizes": update(NAMESPACE_CONTROLLER, mine, finalized, NAMESPACE, subresource="finalize"),
+        "controller-reports": update(
+            CONTROLLER,
+            mine,
+            namespace("checkout-dev", owned("checkout"), annotations={"portcullis.dev/baseline": "{}"}),
+            NAMESPACE,
+        ),
+        "namespace-controller-finalizes": update(
+            NAMESPACE_CONTROLLER, mine, finalized, NAMESPACE, subresource="finalize"
+        ),
         "namespace-controller-deletes": delete(NAMESPACE_CONTROLLER, lost, NAMESPACE),
         "api-server-creates-kubernetes-own": create(API_SERVER, namespace("kube-node-lease"), NAMESPACE),
         "org-admin-creates-where-an-account-lives": create(OZ, namespace("gitops"), NAMESPACE),
         "project-admin-creates-where-a-workspace-account-lives": create(
-            SAM, namespace("ci", owned("ranking", "search"), annotations={"portcullis.dev/baseline": PENDING}), NAMESPACE
+            SAM,
+            namespace("ci", owned("ranking", "search"), annotations={"portcullis.dev/baseline": PENDING}),
+            NAMESPACE,
         ),
     }
     denied = {
@@ -285,10 +302,14 @@ def _namespaces() -> list[Case]:
         "infra-admin-adopts": update(IVAN, free, namespace("monitoring", owned("checkout")), NAMESPACE),
         "workspace-admin-releases": update(ADA, mine, namespace("checkout-dev"), NAMESPACE),
         "workspace-admin-empties-the-label": update(ADA, mine, namespace("checkout-dev", {WORKSPACE: ""}), NAMESPACE),
-        "org-admin-adopts-kube-system": update(OZ, system, namespace("kube-system", {WORKSPACE: "checkout"}), NAMESPACE),
+        "org-admin-adopts-kube-system": update(
+            OZ, system, namespace("kube-system", {WORKSPACE: "checkout"}), NAMESPACE
+        ),
         "org-admin-creates-ours-owned": create(OZ, namespace("portcullis-system", {WORKSPACE: "checkout"}), NAMESPACE),
         "org-admin-moves-to-nowhere": update(OZ, mine, namespace("checkout-dev", {WORKSPACE: "ghost"}), NAMESPACE),
-        "workspace-admin-labels-an-orphan": update(ADA, lost, namespace("lost", {WORKSPACE: "ghost", "a": "b"}), NAMESPACE),
+        "workspace-admin-labels-an-orphan": update(
+            ADA, lost, namespace("lost", {WORKSPACE: "ghost", "a": "b"}), NAMESPACE
+        ),
         "status-takes-ownership": update(BO, mine, moved, NAMESPACE, subresource="status"),
         "finalize-by-the-owner": update(ADA, mine, finalized, NAMESPACE, subresource="finalize"),
         "finalize-by-org-admin": update(OZ, mine, finalized, NAMESPACE, subresource="finalize"),
@@ -341,7 +362,9 @@ def _managed_policies() -> list[Case]:
         "owner-claims-the-managed-by-label": create(ADA, labelled),
         "owner-claims-the-baseline-label": create(ADA, claimed),
         "owner-squats-a-dotted-name": create(ADA, policy("checkout-dev", "zero-trust.default-deny")),
-        "owner-generates-a-dotted-name": create(ADA, policy("checkout-dev", "", generateName="a.b-"), over={"name": ""}),
+        "owner-generates-a-dotted-name": create(
+            ADA, policy("checkout-dev", "", generateName="a.b-"), over={"name": ""}
+        ),
         "owner-changes": update(ADA, deny, injected("checkout-dev", spec=FROM_PODS)),
     }
     cases = _cases("managed-policy", allowed, denied, MANAGED)
@@ -350,7 +373,9 @@ def _managed_policies() -> list[Case]:
         "stranger-deletes": delete(STRANGER, deny),
         "garbage-collector-changes": update(GARBAGE_COLLECTOR, deny, injected("checkout-dev", spec=FROM_PODS)),
     }
-    return cases + [Case(f"managed-policy/deny-{name}", asked, (MANAGED, NAMESPACE_POLICY)) for name, asked in stranger.items()]
+    return cases + [
+        Case(f"managed-policy/deny-{name}", asked, (MANAGED, NAMESPACE_POLICY)) for name, asked in stranger.items()
+    ]
 
 
 def _namespace_labels() -> list[Case]:
@@ -360,11 +385,15 @@ def _namespace_labels() -> list[Case]:
     told = namespace("checkout-dev", owned("checkout"), annotations={baseline: '{"state":"Ready"}'})
     without_gate = {key: value for key, value in owned("checkout").items() if key != "portcullis.dev/gate"}
     allowed = {
-        "stale-labels-that-the-request-leaves": update(ADA, stale, namespace("checkout-dev", {**stale["metadata"]["labels"], "a": "b"}), NAMESPACE),
+        "stale-labels-that-the-request-leaves": update(
+            ADA, stale, namespace("checkout-dev", {**stale["metadata"]["labels"], "a": "b"}), NAMESPACE
+        ),
         "annotation-left-out": update(ADA, told, mine, NAMESPACE),
         "annotation-kept": update(ADA, told, told, NAMESPACE),
         "unowned-of-a-baseline": create(
-            IVAN, namespace("edge2", {"tier": "edge", "portcullis.dev/gate": "enforced"}, annotations={baseline: PENDING}), NAMESPACE
+            IVAN,
+            namespace("edge2", {"tier": "edge", "portcullis.dev/gate": "enforced"}, annotations={baseline: PENDING}),
+            NAMESPACE,
         ),
         "new-without-annotation": create(ADA, namespace("checkout-new", owned("checkout")), NAMESPACE),
     }
@@ -373,16 +402,22 @@ def _namespace_labels() -> list[Case]:
         "created-without-gate": create(ADA, namespace("checkout-new", without_gate), NAMESPACE),
         "gate-taken-off": update(ADA, mine, namespace("checkout-dev", without_gate), NAMESPACE),
         "wrong-project": update(ADA, mine, namespace("checkout-dev", owned("checkout", "search")), NAMESPACE),
-        "left-over-after-release": update(OZ, mine, namespace("checkout-dev", {"portcullis.dev/project": "payments"}), NAMESPACE),
+        "left-over-after-release": update(
+            OZ, mine, namespace("checkout-dev", {"portcullis.dev/project": "payments"}), NAMESPACE
+        ),
         "empty-left-over": create(IVAN, namespace("tools", {"portcullis.dev/project": ""}), NAMESPACE),
         "unowned-with-project": create(IVAN, namespace("tools", {"portcullis.dev/project": "payments"}), NAMESPACE),
         "state-forged-at-creation": create(
             ADA, namespace("checkout-new", owned("checkout"), annotations={baseline: '{"state":"Ready"}'}), NAMESPACE
         ),
         "state-forged-later": update(ADA, mine, told, NAMESPACE),
-        "state-changed": update(ADA, told, namespace("checkout-dev", owned("checkout"), annotations={baseline: "{}"}), NAMESPACE),
+        "state-changed": update(
+            ADA, told, namespace("checkout-dev", owned("checkout"), annotations={baseline: "{}"}), NAMESPACE
+        ),
         "state-where-no-baseline-applies": create(IVAN, namespace("tools", annotations={baseline: PENDING}), NAMESPACE),
-        "controller-stamps-a-wrong-project": update(CONTROLLER, mine, namespace("checkout-dev", owned("checkout", "search")), NAMESPACE),
+        "controller-stamps-a-wrong-project": update(
+            CONTROLLER, mine, namespace("checkout-dev", owned("checkout", "search")), NAMESPACE
+        ),
     }
     return _cases("namespace-labels", allowed, denied, LABELS)
 
@@ -401,12 +436,17 @@ def _guardrails() -> list[Case]:
         standing = policy("checkout-dev", spec=whole)
         allowed = {
             "small-block": create(ADA, policy("checkout-dev", spec=spec("10.0.0.0/8"))),
-            "just-under-a-quarter": create(ADA, policy("checkout-dev", spec=spec("0.0.0.0/3", "32.0.0.0/4", "48.0.0.0/5"))),
+            "just-under-a-quarter": create(
+                ADA, policy("checkout-dev", spec=spec("0.0.0.0/3", "32.0.0.0/4", "48.0.0.0/5"))
+            ),
             "direction-without-effect": create(
-                ADA, policy("checkout-dev", spec={**whole, "policyTypes": ["Egress" if field == "ingress" else "Ingress"]})
+                ADA,
+                policy("checkout-dev", spec={**whole, "policyTypes": ["Egress" if field == "ingress" else "Ingress"]}),
             ),
             "where-no-baseline-applies": create(IVAN, policy("monitoring", spec=whole)),
-            "other-pods-than-those-that-stand": create(ADA, policy("checkout-dev", spec=spec("32.0.0.0/3", pods=elsewhere))),
+            "other-pods-than-those-that-stand": create(
+                ADA, policy("checkout-dev", spec=spec("32.0.0.0/3", pods=elsewhere))
+            ),
             "update-that-narrows": update(ADA, standing, policy("checkout-dev", spec=spec("0.0.0.0/1"))),
             "deletion": delete(ADA, standing),
         }
@@ -420,7 +460,10 @@ def _guardrails() -> list[Case]:
             "exactly-a-quarter": create(ADA, policy("checkout-dev", spec=spec("0.0.0.0/2"))),
             "tiny-except": create(
                 ADA,
-                policy("checkout-dev", spec={**whole, field: [{peers: [{"ipBlock": {"cidr": "0.0.0.0/0", "except": ["10.0.0.0/8"]}}]}]}),
+                policy(
+                    "checkout-dev",
+                    spec={**whole, field: [{peers: [{"ipBlock": {"cidr": "0.0.0.0/0", "except": ["10.0.0.0/8"]}}]}]},
+                ),
             ),
             "all-of-ipv6": create(ADA, policy("checkout-dev", spec=spec("::/0"))),
             "a-quarter-of-global-ipv6": create(ADA, policy("checkout-dev", spec=spec("2000::/5"))),
@@ -432,7 +475,9 @@ def _guardrails() -> list[Case]:
             "infra-admin-in-unowned-of-a-baseline": create(IVAN, policy("edge", spec=whole)),
             "system-writer": create(CILIUM, policy("checkout-dev", spec=whole)),
             "update-that-widens": update(ADA, policy("checkout-dev", spec=spec("0.0.0.0/1")), standing),
-            "update-that-selects-more-pods": update(ADA, policy("checkout-dev", spec={**whole, "podSelector": halves}), standing),
+            "update-that-selects-more-pods": update(
+                ADA, policy("checkout-dev", spec={**whole, "podSelector": halves}), standing
+            ),
             "update-that-opens-more-ports": update(
                 ADA, policy("checkout-dev", spec={**whole, field: [{"ports": [{"port": 443}]}]}), standing
             ),
@@ -441,12 +486,20 @@ def _guardrails() -> list[Case]:
         cases += _cases(rule.split("/")[1], allowed, denied, rule)
         unreadable: Json = {**whole, field: [{peers: [{"ipBlock": {"cidr": "10.0.0.0"}}]}]}
         mixed: Json = {**whole, field: [{peers: [{"ipBlock": {"cidr": "10.0.0.0/8"}, "podSelector": {}}]}]}
-        for name, each in {"address-that-is-none": unreadable, "peer-of-two-sorts": mixed, "spec-that-is-a-list": [1]}.items():
+        for name, each in {
+            "address-that-is-none": unreadable,
+            "peer-of-two-sorts": mixed,
+            "spec-that-is-a-list": [1],
+        }.items():
             asked = create(ADA, policy("checkout-dev", spec=each))  # type: ignore[arg-type]  # wrong on purpose
             cases.append(Case(f"{rule.split('/')[1]}/deny-{name}", asked, (FROM_ANYWHERE, TO_ANYWHERE)))
-    cases.append(Case("from-anywhere/allow-where-the-workspace-says-so", create(OZ, policy("open-dev", spec=allow_all))))
+    cases.append(
+        Case("from-anywhere/allow-where-the-workspace-says-so", create(OZ, policy("open-dev", spec=allow_all)))
+    )
     cilium = ("cilium.io", "v2", "CiliumNetworkPolicy", "ciliumnetworkpolicies")
-    world = other_policy(cilium, "checkout-dev", spec={"endpointSelector": {}, "ingress": [{"fromEntities": ["world"]}]})
+    world = other_policy(
+        cilium, "checkout-dev", spec={"endpointSelector": {}, "ingress": [{"fromEntities": ["world"]}]}
+    )
     cases.append(Case("guardrails/deny-cilium-unread", create(ADA, world, cilium), (FROM_ANYWHERE, TO_ANYWHERE)))
     return cases
 
@@ -455,7 +508,10 @@ def _break_glass() -> list[Case]:
     return [
         Case("break-glass/allow-deletes-an-injected-policy", delete(ROOT, injected("checkout-dev"))),
         Case("break-glass/allow-opens-everything", create(ROOT, policy("checkout-dev", spec={"ingress": [{}]}))),
-        Case("break-glass/allow-finalizes", update(ROOT, namespace("lost"), namespace("lost"), NAMESPACE, subresource="finalize")),
+        Case(
+            "break-glass/allow-finalizes",
+            update(ROOT, namespace("lost"), namespace("lost"), NAMESPACE, subresource="finalize"),
+        ),
         Case("break-glass/allow-deletes-our-crd", delete(ROOT, definition("portcullis.dev", "Workspace"), CRD)),
         Case("break-glass/deny-without-a-name", delete(NOBODY, injected("checkout-dev")), (MANAGED, NAMESPACE_POLICY)),
     ]

@@ -44,7 +44,9 @@ def without(bundle: Bundle, rule: str) -> Bundle:
 @pytest.mark.parametrize(
     ("case", "rule"), [pytest.param(case, rule, id=f"{case.id}-{rule}") for case in DENIALS for rule in case.denied_by]
 )
-def test_without_its_rule_the_denial_is_gone(case: Case, rule: str, bundle: Bundle, gate_of: GateOf, loop: Loop) -> None:
+def test_without_its_rule_the_denial_is_gone(
+    case: Case, rule: str, bundle: Bundle, gate_of: GateOf, loop: Loop
+) -> None:
     """Without the rule's folder the case is allowed, or denied by the other rules that it lists and no further one."""
     response = answer(loop, gate_of(without(bundle, rule)), case.asked)
     others = set(case.denied_by) - {rule}

@@ -16,7 +16,7 @@ def main() -> None:
         code = app(args=sys.argv[1:] or ["--help"], standalone_mode=False)
     except typer.TyperException as error:
         # The public base class has no way to name the option; the private one that is raised has.
-        said = getattr(error, "format_message", lambda: str(error))()
+        said = getattr(error, "format_message", error.__str__)()
         _fail(f"{said} See portcullis --help")
     except (typer.Abort, KeyboardInterrupt):
         _fail("interrupted")

@@ -15,7 +15,8 @@ from webhook.settings import bundled_policies, environment
 def bundle(
     target: Annotated[Path, typer.Argument(help="The file to write, a .tar.gz.")],
     policies: Annotated[
-        Path | None, typer.Option(help="The folder that holds portcullis/.", envvar="PORTCULLIS_POLICIES", show_default="bundled")
+        Path | None,
+        typer.Option(help="The folder that holds portcullis/.", envvar="PORTCULLIS_POLICIES", show_default="bundled"),
     ] = None,
 ) -> None:
     """

@@ -18,7 +18,7 @@ app = typer.Typer(
 )
 
 
-def _version(asked: bool) -> None:
+def _version(asked: bool) -> None:  # noqa: FBT001 - typer passes it so
     if asked:
         typer.echo(f"portcullis {__version__}")
         raise typer.Exit
@@ -26,7 +26,10 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def portcullis(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
 ) -> None:
     """Make a cluster default-deny from day 0, and keep it so."""
 

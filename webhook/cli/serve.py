@@ -4,17 +4,18 @@ import asyncio
 import logging
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import structlog
 import typer
+from structlog.typing import Processor
 
 import certs
 from webhook.admission import Gate, Record
@@ -23,7 +24,7 @@ from webhook.decision.binary import find_opa
 from webhook.decision.bundle import Bundle, check_policies, read_policies
 from webhook.decision.opa import LocalOpa
 from webhook.decision.process import OpaProcess
-from webhook.errors import NoDecisionError, OpaError, PortcullisError, SettingsError
+from webhook.errors import SettingsError
 from webhook.server import AnyCallers, CertifiedCallers, Server, Tls
 from webhook.settings import (
     BREAK_GLASS_GROUPS,
@@ -46,7 +47,8 @@ def serve(  # noqa: PLR0913 - a flag each
         Path | None, typer.Option(help="File or folder of the tenant tree.", envvar="PORTCULLIS_TENANCY")
     ] = None,
     policies: Annotated[
-        Path | None, typer.Option(help="Folder that holds portcullis/.", envvar="PORTCULLIS_POLICIES", show_default="bundled")
+        Path | None,
+        typer.Option(help="Folder that holds portcullis/.", envvar="PORTCULLIS_POLICIES", show_default="bundled"),
     ] = None,
     opa_url: Annotated[
         str | None,
@@ -58,10 +60,16 @@ def serve(  # noqa: PLR0913 - a flag each
     ] = None,
     host: Annotated[
         str | None,
-        typer.Option(help="Address to listen on.", envvar="PORTCULLIS_HOST", show_default="0.0.0.0; 127.0.0.1 with --no-tls"),
+        typer.Option(
+            help="Address to listen on.", envvar="PORTCULLIS_HOST", show_default="0.0.0.0; 127.0.0.1 with --no-tls"
+        ),
     ] = None,
-    port: Annotated[int, typer.Option(help="Port to listen on; 0 for any.", envvar="PORTCULLIS_PORT", min=0, max=65535)] = 8443,
-    no_tls: Annotated[bool, typer.Option("--no-tls", help="Plain HTTP on 127.0.0.1.", envvar="PORTCULLIS_NO_TLS")] = False,
+    port: Annotated[
+        int, typer.Option(help="Port to listen on; 0 for any.", envvar="PORTCULLIS_PORT", min=0, max=65535)
+    ] = 8443,
+    no_tls: Annotated[
+        bool, typer.Option("--no-tls", help="Plain HTTP on 127.0.0.1.", envvar="PORTCULLIS_NO_TLS")
+    ] = False,
     cert_dir: Annotated[
         Path | None,
         typer.Option(
@@ -219,7 +227,6 @@ def _notes(settings: ServeSettings) -> tuple[str, ...]:
     return ("callers are not authenticated: anybody who reaches this address may ask. Give --client-ca",)
 
 
-
 @dataclass(frozen=True, slots=True)
 class _Recorder:
     """Tells the log and the metrics of each decision."""
@@ -250,8 +257,8 @@ async def _renew(settings: ServeSettings) -> None:
 
 
 @asynccontextmanager
-async def _beside(work: "asyncio._CoroutineLike[None]") -> AsyncIterator[None]:
-    task = asyncio.ensure_future(work)
+async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    task = asyncio.create_task(work)
     try:
         yield
     finally:
@@ -270,14 +277,14 @@ async def _started(server: Server, serving: "asyncio.Task[None]") -> None:
 
 def _log_to_stderr() -> None:
     """Log as JSON lines, for people where there is a terminal."""
-    shared = [
+    shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     people = sys.stderr.isatty()
     renderer = structlog.dev.ConsoleRenderer() if people else structlog.processors.JSONRenderer()
-    final = [renderer] if people else [structlog.processors.dict_tracebacks, renderer]
+    final: list[Processor] = [renderer] if people else [structlog.processors.dict_tracebacks, renderer]
     structlog.configure(
         processors=[*shared, *final],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),

@@ -11,6 +11,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -203,3 +204,11 @@ def _end(build: subprocess.Popen[bytes]) -> None:
     if build.poll() is None:
         os.killpg(build.pid, signal.SIGKILL)
         build.wait()
+
+
+def _tell(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+
+
+if __name__ == "__main__":
+    sys.stdout.write(f"{find_opa(os.environ, say=_tell)}\n")

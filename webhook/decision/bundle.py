@@ -78,10 +78,8 @@ def check_policies(opa: Path, folder: Path, scratch: Path) -> None:
     schema.write_bytes(json_schema())
     capabilities = scratch / "capabilities.json"
     capabilities.write_bytes(allowed_capabilities(_run([str(opa), "capabilities", "--current"])))
-    _run(
-        [str(opa), "check", "--strict", "--schema", str(schema), "--capabilities", str(capabilities)]
-        + [str(folder / "portcullis")],
-    )
+    options = ["--strict", "--schema", str(schema), "--capabilities", str(capabilities)]
+    _run([str(opa), "check", *options, str(folder / "portcullis")])
 
 
 def allowed_capabilities(current: bytes) -> bytes:

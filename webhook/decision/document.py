@@ -5,6 +5,7 @@ OPA's input: the contract between Python, which gathers facts, and Rego, which d
 finds a field that Rego misspells. A document holds all that is needed to decide the request again.
 """
 
+import sys
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -58,7 +59,7 @@ class Metadata(TypedDict):
 
 
 class Object(TypedDict, total=False):
-    """An object as the API server sent it, but for its metadata; further fields are there and no rule of ours reads them."""
+    """An object as the API server sent it, but for its metadata; no rule of ours reads its further fields."""
 
     metadata: Metadata
     spec: Any
@@ -109,3 +110,7 @@ def json_schema() -> bytes:
     """Return the JSON schema of the document, as `opa check --schema` takes it."""
     schema = TypeAdapter(Document).json_schema(mode="serialization")
     return orjson.dumps(schema, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS) + b"\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.buffer.write(json_schema())

@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 import aiohttp
 import orjson
-from opa_client.opa_async import AsyncOpaClient
+from opa_client.opa_async import AsyncOpaClient  # type: ignore[import-untyped]  # it ships no types
 from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
@@ -32,8 +32,8 @@ class Opa(Protocol):
 
     async def query_rule(
         self, input_data: Any, package_path: str, rule_name: str, query_params: dict[str, bool], /
-    ) -> dict[str, Any]:
-        """Return OPA's whole answer for a rule of a package; without `result` where the rule is undefined."""
+    ) -> Any:
+        """Return OPA's whole answer, JSON, for a rule of a package; without `result` where the rule is undefined."""
         ...
 
 
@@ -53,7 +53,6 @@ class _Mutation(TypedDict):
     changes: tuple[Change, ...]
 
 
-
 _DECISION = TypeAdapter(_Decision)
 _MUTATION = TypeAdapter(_Mutation)
 
@@ -65,12 +64,16 @@ class LocalOpa(AsyncOpaClient):  # type: ignore[misc]  # the client ships no typ
     Used as an async context manager.
     """
 
-    def __init__(self, *, socket: Path | None = None, host: str = "localhost", port: int = 8181, ssl: bool = False) -> None:
+    def __init__(
+        self, *, socket: Path | None = None, host: str = "localhost", port: int = 8181, ssl: bool = False
+    ) -> None:
         super().__init__(host=host, port=port, ssl=ssl, retries=0, timeout=30)
         self._socket = socket
 
     async def _init_session(self) -> None:
-        connector = aiohttp.UnixConnector(path=str(self._socket), limit=0) if self._socket else aiohttp.TCPConnector(limit=0)
+        connector = (
+            aiohttp.UnixConnector(path=str(self._socket), limit=0) if self._socket else aiohttp.TCPConnector(limit=0)
+        )
         self._session = aiohttp.ClientSession(
             connector=connector,
             timeout=aiohttp.ClientTimeout(total=self.timeout),
@@ -117,7 +120,8 @@ async def _ask(opa: Opa, document: Document, package: str, seconds: float) -> An
     except (TypeError, ValueError) as error:
         raise NoDecisionError(f"the request or OPA's answer is not JSON: {error}", retry=False) from error
     if not isinstance(answer, dict) or "result" not in answer:
-        raise NoDecisionError("OPA's decision is undefined", retry=False)
+        # So answers an OPA that was started again and has not loaded its bundle yet.
+        raise NoDecisionError("OPA's decision is undefined", retry=True)
     return answer["result"]
 
 
@@ -132,8 +136,11 @@ def _demand(revision: str, rules: frozenset[str], policies: Policies) -> None:
     if revision != policies.revision:
         # Right after OPA was started again it may not have its bundle yet.
         raise NoDecisionError("OPA has another revision of the policies than the one shipped", retry=True)
-    if not policies.rules or policies.rules - rules:
-        raise NoDecisionError(f"OPA did not run {sorted(policies.rules - rules) or 'any rule'}", retry=False)
+    missing = sorted(policies.rules - rules)
+    if not policies.rules:
+        raise NoDecisionError("there is no rule that could decide", retry=False)
+    if missing:
+        raise NoDecisionError(f"OPA did not run {', '.join(missing)}", retry=False)
 
 
 def _demand_sense(decision: Decision) -> None:

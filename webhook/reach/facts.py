@@ -48,7 +48,7 @@ def reach_of(spec: object, old_spec: object | None, standing: Sequence[Policy]) 
         candidates = [
             _Standing(policy.name, read.pods, _addresses(read.rules(direction) or ())) for policy, read in others
         ]
-        openings[direction] = _opening(new.pods, rules, candidates, _covers(old, new, direction))
+        openings[direction] = _opening(new.pods, rules, candidates, covered=_covers(old, new, direction))
     return Reach((), openings["ingress"], openings["egress"])
 
 
@@ -71,7 +71,7 @@ def _addresses(rules: Iterable[Rule]) -> Addresses:
     return union(rule.addresses for rule in rules)
 
 
-def _opening(pods: Selector, rules: tuple[Rule, ...], standing: list[_Standing], covered: bool) -> Opening:
+def _opening(pods: Selector, rules: tuple[Rule, ...], standing: list[_Standing], *, covered: bool) -> Opening:
     alone = _addresses(rules)
     ipv4, ipv6, names = _joint(pods, alone, standing) if alone else (0.0, 0.0, ())
     return Opening(

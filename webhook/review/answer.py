@@ -89,7 +89,9 @@ def _lines(violations: Sequence[Violation], decision_id: str) -> str:
 def _warnings(decision: Decision, refusing: Sequence[Violation]) -> list[str]:
     """Return one line each; the API server drops long ones and those beyond 4 KiB in all."""
     broken = [each for each in refusing if decision.allowed]
-    said = [f"break-glass: allowed although {decision.undecided}"] if decision.break_glass and decision.undecided else []
+    said = (
+        [f"break-glass: allowed although {decision.undecided}"] if decision.break_glass and decision.undecided else []
+    )
     said += [f"break-glass: allowed against [{each.rule}] {each.message}" for each in broken]
     said += [f"[{each.rule}] {each.message}" for each in _ordered(decision.violations) if each.action == "warn"]
     if len(said) > 15:

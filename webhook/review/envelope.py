@@ -125,7 +125,9 @@ def read_review(body: bytes) -> ReviewRequest:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the body"
-        raise ReviewError(400, f"not an AdmissionReview of admission.k8s.io/v1: {_short(where)}: {first['msg']}") from error
+        raise ReviewError(
+            400, f"not an AdmissionReview of admission.k8s.io/v1: {_short(where)}: {first['msg']}"
+        ) from error
 
 
 def _refuse_long_integers(body: bytes) -> None:

@@ -31,13 +31,13 @@ def _map_operations(path: str, present: Mapping[str, str] | None, wanted: Mappin
         added = {key: value for key, value in sorted(wanted.items()) if value is not None}
         return [{"op": "add", "path": path, "value": added}] if added else []
     return [
-        _operation(f"{path}/{_escaped(key)}", key in present, value)
+        _operation(f"{path}/{_escaped(key)}", value, exists=key in present)
         for key, value in sorted(wanted.items())
         if present.get(key) != value
     ]
 
 
-def _operation(path: str, exists: bool, value: str | None) -> Operation:
+def _operation(path: str, value: str | None, *, exists: bool) -> Operation:
     if value is None:
         return {"op": "remove", "path": path}
     return {"op": "replace" if exists else "add", "path": path, "value": value}

@@ -57,7 +57,9 @@ def load_tree(path: Path) -> Loading:
         _sort(manifest, found)
     organizations = [each for each in found.tenants if each.kind == "Organization"]
     if not organizations and not found.errors:
-        found.errors.append(ManifestError(path, 0, 0, "there is no Organization: add one with an OrgAdmin to its roles"))
+        found.errors.append(
+            ManifestError(path, 0, 0, "there is no Organization: add one with an OrgAdmin to its roles")
+        )
     if found.errors:
         return Loading(None, tuple(found.errors), tuple(found.warnings))
     holdings = Holdings(
@@ -90,7 +92,9 @@ def _sort(manifest: Manifest, found: _Found) -> None:
         what = f"{kind} {identity[2]} is already defined at {first.file}:{first.line}; a name stands for one object"
         found.errors.append(manifest.error(("metadata", "name"), what))
     elif kind == "Organization" and (other := next((m for key, m in found.places.items() if key[0] == kind), None)):
-        what = f"a cluster belongs to one Organization, and {other.file}:{other.line} has one already; remove one of them"
+        what = (
+            f"a cluster belongs to one Organization, and {other.file}:{other.line} has one already; remove one of them"
+        )
         found.errors.append(manifest.error(("kind",), what))
     found.places[identity] = manifest
 
@@ -120,7 +124,9 @@ def _refuse_unknown(manifest: Manifest) -> None:
             raise manifest.error((key,), f"unknown field {key!r}; there are {', '.join(sorted(_TOP))}")
     for key in manifest.data["metadata"]:
         if key == "namespace":
-            raise manifest.error(("metadata", key), f"a {manifest.data['kind']} is cluster-scoped: leave the namespace out")
+            raise manifest.error(
+                ("metadata", key), f"a {manifest.data['kind']} is cluster-scoped: leave the namespace out"
+            )
         if key not in _METADATA:
             raise manifest.error(("metadata", key), f"unknown field {key!r} in metadata")
 
@@ -146,7 +152,9 @@ def _policy(manifest: Manifest) -> Policy:
     metadata = manifest.data["metadata"]
     namespace = metadata.get("namespace")
     if not isinstance(namespace, str) or not namespace:
-        raise manifest.error(("metadata", "name"), "a NetworkPolicy that stands for one in the cluster needs metadata.namespace")
+        raise manifest.error(
+            ("metadata", "name"), "a NetworkPolicy that stands for one in the cluster needs metadata.namespace"
+        )
     return Policy(namespace, metadata["name"], _texts(manifest, "labels"), manifest.data.get("spec"))
 
 
@@ -165,10 +173,18 @@ def _dangling(holdings: Holdings, found: _Found) -> Iterator[str]:
     for tenant in (holdings.organization, *holdings.tenants):
         at = found.places[tenant.kind, "", tenant.name]
         if tenant.kind == "Workspace" and tenant.project not in projects:
-            yield _warning(at, ("spec", "project"), f"there is no Project {tenant.project}: until there is, an OrgAdmin alone owns this workspace's namespaces")
+            yield _warning(
+                at,
+                ("spec", "project"),
+                f"there is no Project {tenant.project}: until there is, its namespaces are an OrgAdmin's alone",
+            )
         for index, name in enumerate(tenant.baselines):
             if name not in baselines:
-                yield _warning(at, ("spec", "baselines", index), f"there is no NetworkBaseline {name}: until there is, no pod starts in these namespaces")
+                yield _warning(
+                    at,
+                    ("spec", "baselines", index),
+                    f"there is no NetworkBaseline {name}: until there is, no pod starts in these namespaces",
+                )
     yield from _unowned(holdings.namespaces, workspaces, found)
     if not any(grant.role == "OrgAdmin" and grant.subjects for grant in holdings.organization.roles):
         at = found.places["Organization", "", holdings.organization.name]
@@ -180,7 +196,11 @@ def _unowned(namespaces: Iterable[Namespace], workspaces: set[str], found: _Foun
         workspace = namespace.labels.get(WORKSPACE_LABEL)
         if workspace and workspace not in workspaces:
             at = found.places["Namespace", "", namespace.name]
-            yield _warning(at, ("metadata", "labels", WORKSPACE_LABEL), f"there is no Workspace {workspace}: the namespace is an OrgAdmin's alone")
+            yield _warning(
+                at,
+                ("metadata", "labels", WORKSPACE_LABEL),
+                f"there is no Workspace {workspace}: the namespace is an OrgAdmin's alone",
+            )
 
 
 def _warning(manifest: Manifest, path: tuple[str | int, ...], what: str) -> str:

@@ -8,6 +8,7 @@ What kubectl leaves to chance or drops in silence (a key twice, text after `...`
 """
 
 import json
+import math
 import os
 import re
 import stat
@@ -180,13 +181,18 @@ def _pieces(file: Path, text: str) -> Iterator[_Piece | ManifestError]:
 
 def _json_values(text: str) -> Iterator[tuple[int, int, Any]]:
     """Yield start, end and value of the JSON values at the beginning of `text`."""
-    decoder, end = json.JSONDecoder(parse_constant=_refuse), 0
+    decoder, end = json.JSONDecoder(parse_constant=_refuse, parse_float=_float), 0
     while (space := JSON_SPACE.match(text, end)) and space.end() < len(text):
         try:
             value, end = decoder.raw_decode(text, space.end())
         except (ValueError, RecursionError):
             return
         yield space.end(), end, value
+
+
+def _float(text: str) -> Scalar:
+    value = float(text)
+    return as_json(value) if math.isfinite(value) else value
 
 
 def _refuse(constant: str) -> NoReturn:
@@ -244,7 +250,7 @@ class _Document:
         root = compose(self.piece.text)
         if root is None:
             return None, {}
-        first = root.items[0] if root.items else root
+        first = root.items[0] if root.kind == "mapping" and root.items else root
         self.positions[()] = self.piece.position(first.place)
         value = self._value(_Entry(root.place, root, aliased=False), ())
         if self.piece.json and self.piece.json[0] != value:

@@ -31,7 +31,8 @@ WORDS: dict[str, Scalar] = {
     **dict.fromkeys((".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF"), math.inf),
     **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), -math.inf),
 }
-DOTTED = re.compile(r"\.[0-9]+(?:[eE][-+]?[0-9]+)?")
+# Go's strconv.ParseFloat allows `_` between two digits only; elsewhere goyaml takes every `_` out first.
+DOTTED = re.compile(r"\.[0-9]+(?:_[0-9]+)*(?:[eE][-+]?[0-9]+(?:_[0-9]+)*)?")
 FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 WHOLE = re.compile(r"[-+]?[0-9]+")
 # What Go's strconv.ParseInt takes with base 0; a leading 0 alone makes it octal, so `08` is none of these.
@@ -185,7 +186,7 @@ def resolve(tag: str, text: str) -> Scalar:
     if tag == f"{YAML}float" and type(value) is int:
         return float(value)
     if tag and tag != YAML + _kind(value):
-        raise ValueError(f"the tag !!{tag.removeprefix(YAML)} does not fit {text!r}, which is a {_kind(value)}")
+        raise ValueError(f"the tag !!{tag.removeprefix(YAML)} does not fit {text!r}: that is {_kind(value)}")
     return value
 
 
@@ -216,7 +217,7 @@ def _implicit(text: str) -> Scalar:
     if text in WORDS:
         return WORDS[text]
     if text[0] == ".":
-        return _finite(text, text) if DOTTED.fullmatch(text) else text
+        return _finite(text.replace("_", ""), text) if DOTTED.fullmatch(text) else text
     return _number(text) if text[0] in "+-0123456789" else text
 
 

@@ -90,10 +90,10 @@ belongs(user, place) := "no such namespace is known" if {
 } else := "the namespace belongs to another workspace"
 
 # METADATA
-# description: Who may, with names and groups for those who see the place.
-allowed(user, place) := "Allowed: nobody, until the namespace exists" if {
+# description: Who owns the place, with names and groups for those who see it.
+owners_of(user, place) := "nobody, until the namespace exists" if {
 	place.standing == "unknown"
-} else := $"Allowed: {concat(", ", holders)}" if {
+} else := concat(", ", holders) if {
 	sees(user, place)
 	holders := [holder |
 		some key in place.path
@@ -101,11 +101,11 @@ allowed(user, place) := "Allowed: nobody, until the namespace exists" if {
 		role in levels[input.tenants[key].kind]
 		holder := $"{role} of {input.tenants[key].name}{named(input.tenants[key], role)}"
 	]
-} else := "Allowed: an admin of that workspace, of its project or of the organization" if {
+} else := "an admin of that workspace, of its project or of the organization" if {
 	place.standing == "owned"
-} else := "Allowed: an OrgAdmin of the organization" if {
+} else := "an OrgAdmin of the organization" if {
 	place.standing == "orphaned"
-} else := "Allowed: an InfraAdmin or OrgAdmin of the organization"
+} else := "an InfraAdmin or OrgAdmin of the organization"
 
 named(tenant, role) := " (nobody yet)" if {
 	count(subjects(tenant, role)) == 0

@@ -18,18 +18,26 @@ import data.portcullis.result
 
 deny contains violation if {
 	kinds.covers({"networking.k8s.io": {"NetworkPolicy": set()}}, input.request.kind)
-	some side in [input.object, input.old_object]
-	some mark in marks(side.metadata)
+	count(marks) > 0
 	not allowed
-	message := $"{asked.line}: {mark}, and such policies are written by Portcullis alone. Change the NetworkBaseline (InfraAdmin, OrgAdmin), or leave the mark out of a policy of your own"
+	message := $"{asked.line}: it has {concat(" and ", marks)}, and such policies are written by Portcullis alone. Change the NetworkBaseline (InfraAdmin, OrgAdmin), or leave that out of a policy of your own"
 	violation := result.fixed(rego.metadata.chain(), message)
 }
 
-marks(metadata) := ({"it has the label app.kubernetes.io/managed-by: portcullis" |
+sides := [side.metadata | some side in [input.object, input.old_object]]
+
+marks contains "the label app.kubernetes.io/managed-by: portcullis" if {
+	some metadata in sides
 	metadata.labels["app.kubernetes.io/managed-by"] == "portcullis"
-} | {$"it has the label {derived.baseline}" |
+}
+
+marks contains $"the label {derived.baseline}" if {
+	some metadata in sides
 	derived.baseline in object.keys(metadata.labels)
-}) | {"it has a dot in its name" |
+}
+
+marks contains "a dot in its name" if {
+	some metadata in sides
 	some name in [metadata.name, metadata.generateName]
 	contains(name, ".")
 }

@@ -118,6 +118,6 @@ default reason := "what it speaks of cannot be told from the object: it is not t
 
 reason := $"version {input.request.kind.version} is not known here. Use a version that Portcullis knows, or update Portcullis" if {
 	not knows
-} else := $"it holds in the whole cluster. {roles.allowed(input.user, platform)}" if {
+} else := $"it holds in the whole cluster. Allowed: {roles.owners_of(input.user, platform)}" if {
 	asked.consistent
 }

@@ -238,15 +238,15 @@ reason := $"version {input.request.kind.version} is not known here. Use a versio
 } else := $"there is no workspace {after} with a project. Name one that exists in the label portcullis.dev/workspace, or have a ProjectAdmin create it" if {
 	new.standing == "orphaned"
 	relabelled
-} else := $"{arrival}. {roles.allowed(input.user, new)}" if {
+} else := $"{arrival}. Allowed: {roles.owners_of(input.user, new)}" if {
 	input.request.operation == "CREATE"
-} else := $"it would move the namespace to {destination}, and {roles.belongs(input.user, old)}. A move needs the owners of both: {roles.allowed(input.user, old)}; {roles.allowed(input.user, new)}" if {
+} else := $"it would move the namespace to {destination}, and {roles.belongs(input.user, old)}. Allowed: who owns both, which are {roles.owners_of(input.user, old)}; and {roles.owners_of(input.user, new)}" if {
 	moves
 	new.standing == "owned"
 	old.standing == "owned"
-} else := $"only an OrgAdmin takes a namespace into a workspace or out of it. {roles.allowed(input.user, platform)}" if {
+} else := $"only an OrgAdmin takes a namespace into a workspace or out of it. Allowed: {roles.owners_of(input.user, platform)}" if {
 	moves
-} else := $"{roles.belongs(input.user, old)}. {roles.allowed(input.user, old)}" if {
+} else := $"{roles.belongs(input.user, old)}. Allowed: {roles.owners_of(input.user, old)}" if {
 	asked.consistent
 }
 

@@ -68,6 +68,6 @@ default reason := "what it speaks of cannot be told from the object: it is not t
 
 reason := $"version {input.request.kind.version} is not known here. Use a version that Portcullis knows, or update Portcullis" if {
 	not kinds.knows(kinds.namespace_policies, input.request.kind)
-} else := $"{roles.belongs(input.user, place)}. {roles.allowed(input.user, place)}" if {
+} else := $"{roles.belongs(input.user, place)}. Allowed: {roles.owners_of(input.user, place)}" if {
 	asked.consistent
 }
