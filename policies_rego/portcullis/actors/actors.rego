@@ -26,4 +26,4 @@ system(user) if {
 
 controller(user) if user.name == "system:serviceaccount:portcullis-system:portcullis"
 
-system_writer(user, organization) if roles.holds(user, $"Organization/{organization}", "SystemWriter")
+system_writer(organization) if roles.holds($"Organization/{organization}", "SystemWriter")

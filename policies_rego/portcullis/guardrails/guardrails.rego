@@ -17,7 +17,7 @@ import data.portcullis.kinds
 judged if {
 	asked.writes
 	input.request.kind.kind in {"NetworkPolicy", "CiliumNetworkPolicy"}
-	kinds.covers(kinds.namespace_policies, input.request.kind)
+	kinds.covers("namespace policies", input.request.kind)
 	not asked.status
 	count(input.places.new.baselines) > 0
 	not injected

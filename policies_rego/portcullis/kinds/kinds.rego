@@ -7,6 +7,15 @@
 #   - ref: https://docs.tigera.io/calico/latest/reference/resources/
 package portcullis.kinds
 
+tables := {
+	"namespace policies": namespace_policies,
+	"cluster policies": cluster_policies,
+	"definitions": {"apiextensions.k8s.io": {"CustomResourceDefinition": {"v1"}}},
+	"namespaces": {"": {"Namespace": {"v1"}}},
+	"network policies": {"networking.k8s.io": {"NetworkPolicy": {"v1"}}},
+	"baselines": {"portcullis.dev": {"NetworkBaseline": {"v1alpha1"}}},
+}
+
 namespace_policies := {
 	"networking.k8s.io": {"NetworkPolicy": {"v1"}},
 	"cilium.io": {"CiliumNetworkPolicy": {"v2"}, "CiliumLocalRedirectPolicy": {"v2"}},
@@ -26,13 +35,12 @@ cluster_policies := {
 	"portcullis.dev": {"NetworkBaseline": {"v1alpha1"}},
 }
 
-definitions := {"apiextensions.k8s.io": {"CustomResourceDefinition": {"v1"}}}
+# METADATA
+# description: >-
+#   Says whether the table covers the kind. It goes by name: OPA would hash a table that is an argument at every call.
+covers(table, kind) if tables[table][kind.group][kind.kind]
 
-namespaces := {"": {"Namespace": {"v1"}}}
-
-covers(table, kind) if table[kind.group][kind.kind]
-
-knows(table, kind) if kind.version in table[kind.group][kind.kind]
+knows(table, kind) if kind.version in tables[table][kind.group][kind.kind]
 
 # METADATA
 # description: Says whether a CustomResourceDefinition defines a kind of ours or a covered one.

@@ -35,7 +35,7 @@ undecided := "the tenant tree is not loaded" if {
 }
 
 stamps if {
-	kinds.covers(kinds.namespaces, input.request.kind)
+	kinds.covers("namespaces", input.request.kind)
 	asked.writes
 	input.tree
 	input.object.metadata
@@ -85,16 +85,16 @@ filled := administered[0] if {
 administered := [each |
 	some each in input.places.administered
 	each.standing == "owned"
-	roles.holds(input.user, $"Workspace/{each.workspace}", "WorkspaceAdmin")
+	roles.holds($"Workspace/{each.workspace}", "WorkspaceAdmin")
 ]
 
 higher if {
 	some key, _ in input.tenants
 	some role in ["ProjectAdmin", "InfraAdmin", "OrgAdmin", "SystemWriter"]
-	roles.holds(input.user, key, role)
+	roles.holds(key, role)
 }
 
-releases if roles.holds(input.user, $"Organization/{input.organization}", "OrgAdmin")
+releases if roles.holds($"Organization/{input.organization}", "OrgAdmin")
 
 releases if actors.break_glass(input.user, input.break_glass_groups)
 

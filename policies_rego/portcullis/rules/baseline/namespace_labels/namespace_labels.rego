@@ -42,7 +42,7 @@ deny contains violation if {
 }
 
 judged if {
-	kinds.covers(kinds.namespaces, input.request.kind)
+	kinds.covers("namespaces", input.request.kind)
 	asked.writes
 	not actors.system(input.user)
 }

@@ -38,12 +38,12 @@ deny contains violation if {
 	arrives
 	not actors.system(input.user)
 	some key in input.service_accounts
-	not roles.may_grant(input.user, key)
+	not roles.may_grant(key)
 	message := $"{asked.line}: the tree gives a role to a ServiceAccount of a namespace of this name, so only who may grant that role may. Allowed: an OrgAdmin, or for a role in a workspace a ProjectAdmin of its project"
 	violation := result.fixed(rego.metadata.chain(), message)
 }
 
-covered if kinds.covers(kinds.namespaces, input.request.kind)
+covered if kinds.covers("namespaces", input.request.kind)
 
 new := input.places.new
 
@@ -70,7 +70,7 @@ arrives if {
 
 understood if {
 	asked.consistent
-	kinds.knows(kinds.namespaces, input.request.kind)
+	kinds.knows("namespaces", input.request.kind)
 	input.request.subresource in {"", "status"}
 }
 
@@ -78,7 +78,7 @@ allowed if {
 	understood
 	input.request.operation == "CREATE"
 	new.standing in {"owned", "unowned"}
-	roles.owns(input.user, new)
+	roles.owns(new)
 }
 
 # Kubernetes' own and ours belong to nobody: no label makes them somebody's.
@@ -87,23 +87,23 @@ allowed if {
 	input.request.operation == "CREATE"
 	new.standing == "reserved"
 	after == ""
-	roles.owns(input.user, new)
+	roles.owns(new)
 }
 
 allowed if {
 	understood
 	input.request.operation == "DELETE"
-	roles.owns(input.user, old)
+	roles.owns(old)
 }
 
 allowed if {
 	stays
-	roles.owns(input.user, new)
+	roles.owns(new)
 }
 
 allowed if {
 	stays
-	roles.holds_any(input.user, new, ["InfraAdmin"])
+	roles.holds_any(new, ["InfraAdmin"])
 	beside_ownership
 }
 
@@ -112,14 +112,14 @@ allowed if {
 	moves
 	new.standing == "owned"
 	before != ""
-	roles.owns(input.user, old)
-	roles.owns(input.user, new)
+	roles.owns(old)
+	roles.owns(new)
 }
 
 allowed if {
 	moves
 	new.standing in {"owned", "unowned"}
-	roles.holds_any(input.user, new, ["OrgAdmin"])
+	roles.holds_any(new, ["OrgAdmin"])
 }
 
 # A label on a reserved namespace means nothing, so whoever may change the namespace may take it off.
@@ -127,18 +127,18 @@ allowed if {
 	moves
 	new.standing == "reserved"
 	after == ""
-	roles.owns(input.user, new)
+	roles.owns(new)
 }
 
 allowed if {
 	understood
-	actors.system_writer(input.user, input.organization)
+	actors.system_writer(input.organization)
 	claims(input.object) == claims(input.old_object)
 }
 
 allowed if {
 	understood
-	actors.system_writer(input.user, input.organization)
+	actors.system_writer(input.organization)
 	input.request.operation == "DELETE"
 }
 
@@ -226,7 +226,7 @@ only_derived if {
 default reason := "what it speaks of cannot be told from the object: it is not there, or the request names another one"
 
 reason := $"version {input.request.kind.version} is not known here. Use a version that Portcullis knows, or update Portcullis" if {
-	not kinds.knows(kinds.namespaces, input.request.kind)
+	not kinds.knows("namespaces", input.request.kind)
 } else := $"{input.request.subresource} of a namespace is written by Kubernetes' namespace controller alone" if {
 	not input.request.subresource in {"", "status"}
 } else := several if {
@@ -238,15 +238,15 @@ reason := $"version {input.request.kind.version} is not known here. Use a versio
 } else := $"there is no workspace {after} with a project. Name one that exists in the label portcullis.dev/workspace, or have a ProjectAdmin create it" if {
 	new.standing == "orphaned"
 	relabelled
-} else := $"{arrival}. Allowed: {roles.owners_of(input.user, new)}" if {
+} else := $"{arrival}. Allowed: {roles.owners_of(new)}" if {
 	input.request.operation == "CREATE"
-} else := $"it would move the namespace to {destination}, and {roles.belongs(input.user, old)}. Allowed: who owns both, which are {roles.owners_of(input.user, old)}; and {roles.owners_of(input.user, new)}" if {
+} else := $"it would move the namespace to {destination}, and {roles.belongs(old)}. Allowed: who owns both, which are {roles.owners_of(old)}; and {roles.owners_of(new)}" if {
 	moves
 	new.standing == "owned"
 	old.standing == "owned"
-} else := $"only an OrgAdmin takes a namespace into a workspace or out of it. Allowed: {roles.owners_of(input.user, platform)}" if {
+} else := $"only an OrgAdmin takes a namespace into a workspace or out of it. Allowed: {roles.owners_of(platform)}" if {
 	moves
-} else := $"{roles.belongs(input.user, old)}. Allowed: {roles.owners_of(input.user, old)}" if {
+} else := $"{roles.belongs(old)}. Allowed: {roles.owners_of(old)}" if {
 	asked.consistent
 }
 
@@ -261,7 +261,7 @@ platform := {"path": [$"Organization/{input.organization}"], "standing": "orphan
 
 administered := [place.workspace |
 	some place in input.places.administered
-	roles.holds(input.user, $"Workspace/{place.workspace}", "WorkspaceAdmin")
+	roles.holds($"Workspace/{place.workspace}", "WorkspaceAdmin")
 ]
 
 several := $"you are WorkspaceAdmin of {concat(", ", administered)}. Say which of them owns it by the label portcullis.dev/workspace, for example portcullis.dev/workspace: {administered[0]}"

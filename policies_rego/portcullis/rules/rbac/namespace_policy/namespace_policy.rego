@@ -17,7 +17,7 @@ import data.portcullis.result
 import data.portcullis.roles
 
 deny contains violation if {
-	kinds.covers(kinds.namespace_policies, input.request.kind)
+	kinds.covers("namespace policies", input.request.kind)
 	not asked.status
 	not allowed
 	violation := result.violation(rego.metadata.chain(), $"{asked.line}: {reason}")
@@ -29,13 +29,13 @@ place := input.places.new if asked.writes
 
 allowed if {
 	understood
-	roles.owns(input.user, place)
+	roles.owns(place)
 }
 
 allowed if {
 	understood
 	known
-	actors.system_writer(input.user, input.organization)
+	actors.system_writer(input.organization)
 }
 
 # Our controller writes what it injects and nothing else; baseline/managed-policy keeps everybody else from it.
@@ -58,7 +58,7 @@ allowed if {
 
 understood if {
 	asked.consistent
-	kinds.knows(kinds.namespace_policies, input.request.kind)
+	kinds.knows("namespace policies", input.request.kind)
 	input.request.operation in {"CREATE", "UPDATE", "DELETE"}
 }
 
@@ -67,7 +67,7 @@ known if place.standing != "unknown"
 default reason := "what it speaks of cannot be told from the object: it is not there, or the request names another one"
 
 reason := $"version {input.request.kind.version} is not known here. Use a version that Portcullis knows, or update Portcullis" if {
-	not kinds.knows(kinds.namespace_policies, input.request.kind)
-} else := $"{roles.belongs(input.user, place)}. Allowed: {roles.owners_of(input.user, place)}" if {
+	not kinds.knows("namespace policies", input.request.kind)
+} else := $"{roles.belongs(place)}. Allowed: {roles.owners_of(place)}" if {
 	asked.consistent
 }
