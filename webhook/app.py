@@ -76,7 +76,7 @@ class Callers(Protocol):
 
 def create_app(gate: Gate, health: Health, metrics: Metrics, callers: Callers) -> FastAPI:
     """Return the ASGI app of the webhook."""
-    app = FastAPI(title="Portcullis", docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(title="Portcullis", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
 
     async def review(request: Request, answer: Answer) -> Response:
         begin = time.monotonic()

@@ -1,16 +1,23 @@
 """Gathers the facts of one request into the document that Rego decides on: look-ups in the tree, no decision."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import cast
 
 from webhook.decision.document import Document, Kind, Object, Places, Request, User
-from webhook.model import WORKSPACE_LABEL, Place, Policy, Reach, Subject
-from webhook.reach.facts import reach_of
+from webhook.model import WORKSPACE_LABEL, Place, Reach, Subject
+from webhook.reach.cilium import read_cilium_policy
+from webhook.reach.facts import Reader, reach_of
+from webhook.reach.networkpolicy import read_network_policy
 from webhook.review.envelope import Reviewed, ReviewRequest, UserInfo
 from webhook.tenancy.tree import Tree
 
 _ACCOUNT = "system:serviceaccount:"
 _JUDGED = frozenset({"NetworkPolicy", "CiliumNetworkPolicy"})
+_NETWORK_POLICY = ("networking.k8s.io", "NetworkPolicy")
+_READERS: Mapping[tuple[str, str], Reader] = {
+    _NETWORK_POLICY: lambda raw: read_network_policy(raw.get("spec")),
+    ("cilium.io", "CiliumNetworkPolicy"): read_cilium_policy,
+}
 
 
 def gather(review: ReviewRequest, tree: Tree | None, break_glass_groups: tuple[str, ...]) -> Document:
@@ -141,13 +148,12 @@ def _needed(places: Places, named: dict[str, tuple[str, ...]], tree: Tree) -> It
 
 def _reach(review: ReviewRequest, tree: Tree, places: Places) -> Reach | None:
     """Return what a policy opens, where a baseline applies to its namespace; None where nobody asks."""
-    if review.object is None or review.operation == "DELETE" or review.kind.kind not in _JUDGED:
+    new, old, kind = review.object, review.old_object, (review.kind.group, review.kind.kind)
+    if new is None or review.operation == "DELETE" or review.kind.kind not in _JUDGED:
         return None
     if places.new is None or not places.new.baselines:
         return None
-    if review.kind.group != "networking.k8s.io":
-        return Reach(unreadable=(f"Portcullis does not read {review.kind.kind} of {review.kind.group} yet",))
-    metadata = review.object.metadata
-    others: tuple[Policy, ...] = tree.standing_policies(metadata.namespace, but=metadata.name)
-    old = review.old_object.raw.get("spec") or {} if review.old_object else None
-    return reach_of(review.object.raw.get("spec"), old, others)
+    if kind not in _READERS:
+        return Reach(unreadable=(f"Portcullis does not understand {review.kind.kind} of {review.kind.group} yet",))
+    others = tree.standing_policies(new.metadata.namespace, but=new.metadata.name if kind == _NETWORK_POLICY else "")
+    return reach_of(new.raw, old.raw if old else None, others, read=_READERS[kind])

@@ -6,6 +6,7 @@ uvicorn's `Config` keeps the TLS context; loading a chain into it serves every l
 
 import asyncio
 import signal
+import socket
 import ssl
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -19,9 +20,13 @@ import uvicorn
 from fastapi import FastAPI, Request
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from webhook.errors import SettingsError
+
 KEEP_ALIVE_SECONDS = 120
 """The API server keeps idle connections for 90 s; closing one first would lose a request."""
 RELOAD_SECONDS = 1.0
+GOODBYE_SECONDS = 1.0
+"""For a client to close its end of TLS at a stop; one that keeps an idle connection in a pool may never do so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +38,17 @@ class Tls:
     client_ca: Path | None = None
 
     def context(self) -> ssl.SSLContext:
-        """Return the context for serving; the key pair in it can be loaded again at any time."""
+        """Return the context for serving, whose key pair can be loaded again; `SettingsError` for no client CA."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.set_alpn_protocols(["http/1.1"])
         context.load_cert_chain(self.certificate, self.key)
         if self.client_ca:
-            context.load_verify_locations(self.client_ca)
+            try:
+                context.load_verify_locations(self.client_ca)
+            except OSError as error:
+                what = error.strerror or error
+                raise SettingsError(f"--client-ca {self.client_ca} holds no PEM certificate to read: {what}") from error
             # Optional in TLS, for the kubelet's probes have none; /validate and /mutate demand it.
             context.verify_mode = ssl.CERT_OPTIONAL
         return context
@@ -121,6 +130,34 @@ class Server(uvicorn.Server):
         finally:
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.remove_signal_handler(number)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen; raises `SettingsError` where that cannot be, uvicorn would end the process without closing ours."""
+        try:
+            await super().startup(sockets)
+        except SystemExit as error:
+            # asyncio names the address once more before the reason.
+            why = str(getattr(error.__context__, "strerror", None) or "the log says why").rpartition(": ")[2]
+            where = f"{self.config.host}:{self.config.port}"
+            raise SettingsError(f"cannot listen on {where}: {why}; give another --host or --port") from error
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let requests under way finish, and cut off who has got the answer and does not hang up."""
+        cutting = asyncio.create_task(self._cut_off())
+        try:
+            await super().shutdown(sockets)
+        finally:
+            cutting.cancel()
+
+    async def _cut_off(self) -> None:
+        """Abort what was closing a while ago already: asyncio would wait 30 s for the other end's goodbye."""
+        closing: list[asyncio.Transport] = []
+        while True:
+            await asyncio.sleep(GOODBYE_SECONDS)
+            for transport in closing:
+                transport.abort()
+            transports = [each.transport for each in self.server_state.connections]
+            closing = [each for each in transports if each.is_closing()]
 
     def address(self) -> tuple[str, int]:
         """Return the host and port that it listens on, once started."""

@@ -496,12 +496,57 @@ def _guardrails() -> list[Case]:
     cases.append(
         Case("from-anywhere/allow-where-the-workspace-says-so", create(OZ, policy("open-dev", spec=allow_all)))
     )
-    cilium = ("cilium.io", "v2", "CiliumNetworkPolicy", "ciliumnetworkpolicies")
-    world = other_policy(
-        cilium, "checkout-dev", spec={"endpointSelector": {}, "ingress": [{"fromEntities": ["world"]}]}
-    )
-    cases.append(Case("guardrails/deny-cilium-unread", create(ADA, world, cilium), (FROM_ANYWHERE, TO_ANYWHERE)))
     return cases
+
+
+def _cilium() -> list[Case]:
+    kind = ("cilium.io", "v2", "CiliumNetworkPolicy", "ciliumnetworkpolicies")
+    calico = ("projectcalico.org", "v3", "NetworkPolicy", "networkpolicies")
+
+    def of(**spec: object) -> Asked:
+        return create(ADA, other_policy(kind, "checkout-dev", spec={"endpointSelector": {}, **spec}), kind)
+
+    port = [{"ports": [{"port": "443", "protocol": "TCP"}]}]
+    halves = {"endpointSelector": {"matchLabels": {"k8s:app": "halves"}}}
+    allowed = {
+        "own-pods": of(ingress=[{"fromEndpoints": [{"matchLabels": {"app": "web"}}], "toPorts": port}]),
+        "small-block": of(egress=[{"toCIDR": ["10.0.0.0/8"]}, {"toCIDRSet": [{"cidr": "192.168.0.0/16"}]}]),
+        "an-empty-rule-opens-nothing": of(ingress=[{}], egress=[{}]),
+        "cluster-entities": of(egress=[{"toEntities": ["kube-apiserver", "cluster"]}]),
+        "denials": of(egressDeny=[{"toEntities": ["world"]}]),
+    }
+    from_anywhere = {
+        "world": of(ingress=[{"fromEntities": ["world"]}]),
+        "all": of(ingress=[{"fromEntities": ["cluster", "all"]}]),
+        "only-ports": of(ingress=[{"toPorts": port}]),
+        "empty-list-of-peers": of(ingress=[{"fromEndpoints": []}]),
+        "everything": of(ingress=[{"fromCIDR": ["0.0.0.0/0"]}]),
+        "halves": of(ingress=[{"fromCIDR": ["0.0.0.0/1"]}, {"fromCIDRSet": [{"cidr": "128.0.0.0/1"}]}]),
+        "together-with-a-network-policy": of(ingress=[{"fromCIDR": ["32.0.0.0/3"]}], **halves),
+    }
+    to_anywhere = {
+        "world": of(egress=[{"toEntities": ["world-ipv4"]}]),
+        "tiny-except": of(egress=[{"toCIDRSet": [{"cidr": "0.0.0.0/0", "except": ["10.0.0.0/8"]}]}]),
+        "only-icmp": of(egress=[{"icmps": [{"fields": [{"type": 8}]}]}]),
+    }
+    not_understood = {
+        "names": of(egress=[{"toFQDNs": [{"matchPattern": "*"}]}]),
+        "several-specs": create(ADA, {**other_policy(kind, "checkout-dev"), "specs": [{}]}, kind),
+        "without-a-selector": create(ADA, other_policy(kind, "checkout-dev"), kind),
+        "reserved-labels": of(ingress=[{"fromEndpoints": [{"matchLabels": {"reserved:world": ""}}]}]),
+        "labels-that-are-addresses": of(ingress=[{"fromEndpoints": [{"matchLabels": {"cidr:0.0.0.0/0": ""}}]}]),
+        "group-of-addresses": of(ingress=[{"fromCIDRSet": [{"cidrGroupRef": "any"}]}]),
+        "peers-of-the-other-direction": of(ingress=[{"toEntities": ["world"]}]),
+        "calico": create(ADA, other_policy(calico, "checkout-dev"), calico),
+    }
+    return [
+        *_cases("cilium", allowed, from_anywhere, FROM_ANYWHERE),
+        *_cases("cilium-egress", {}, to_anywhere, TO_ANYWHERE),
+        *(
+            Case(f"cilium/deny-not-understood-{name}", asked, (FROM_ANYWHERE, TO_ANYWHERE))
+            for name, asked in not_understood.items()
+        ),
+    ]
 
 
 def _break_glass() -> list[Case]:
@@ -530,6 +575,7 @@ CASES = (
     *_managed_policies(),
     *_namespace_labels(),
     *_guardrails(),
+    *_cilium(),
     *_break_glass(),
 )
 DENIALS = tuple(case for case in CASES if case.denied_by)

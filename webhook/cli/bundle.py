@@ -24,11 +24,10 @@ def bundle(
 
     Example: portcullis bundle portcullis.tar.gz
     """
-    folder = policies or bundled_policies()
-    read = read_policies(folder)
+    read = read_policies(policies or bundled_policies())
     opa = find_opa(environment(), say=lambda line: typer.echo(line, err=True))
     with TemporaryDirectory(prefix="portcullis-") as scratch:
-        check_policies(opa, folder, Path(scratch))
+        check_policies(opa, read, Path(scratch))
     try:
         read.write(target)
     except OSError as error:

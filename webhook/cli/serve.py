@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import structlog
 import typer
+import uvloop
 from structlog.typing import Processor
 
 import certs
@@ -37,6 +38,8 @@ from webhook.settings import (
 from webhook.tenancy.files import load_tree
 from webhook.tenancy.tree import Tree
 
+# Without the values of variables: those are the tree and whole requests.
+_TRACES = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
 RENEWAL_SECONDS = 3600.0
 READY_SECONDS = 30.0
 
@@ -109,7 +112,8 @@ def serve(  # noqa: PLR0913 - a flag each
         break_glass_groups=tuple(break_glass_group),
     )
     _log_to_stderr()
-    asyncio.run(run(settings.check()))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run(settings.check()))
 
 
 async def run(settings: ServeSettings) -> None:
@@ -167,7 +171,7 @@ async def _engine(settings: ServeSettings, bundle: Bundle, metrics: Metrics) -> 
     log = structlog.get_logger()
     binary = await asyncio.to_thread(find_opa, environment(), say=lambda line: log.info("opa", progress=line))
     with TemporaryDirectory(prefix="portcullis-") as scratch:
-        await asyncio.to_thread(check_policies, binary, settings.policies, Path(scratch))
+        await asyncio.to_thread(check_policies, binary, bundle, Path(scratch))
         bundle.write(Path(scratch, "bundle.tar.gz"))
 
         def tell(line: str) -> None:
@@ -182,6 +186,8 @@ async def _engine(settings: ServeSettings, bundle: Bundle, metrics: Metrics) -> 
 def _remote(url: str) -> LocalOpa:
     parts = urlsplit(url)
     if parts.scheme == "unix":
+        if parts.netloc or not parts.path:
+            raise SettingsError(f"--opa-url {url!r} names no socket: give its whole path, unix:///run/opa.sock")
         return LocalOpa(socket=Path(parts.path))
     try:
         port = parts.port or (443 if parts.scheme == "https" else 8181)
@@ -284,7 +290,7 @@ def _log_to_stderr() -> None:
     ]
     people = sys.stderr.isatty()
     renderer = structlog.dev.ConsoleRenderer() if people else structlog.processors.JSONRenderer()
-    final: list[Processor] = [renderer] if people else [structlog.processors.dict_tracebacks, renderer]
+    final: list[Processor] = [renderer] if people else [_TRACES, renderer]
     structlog.configure(
         processors=[*shared, *final],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),

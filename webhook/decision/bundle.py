@@ -68,18 +68,21 @@ def _rule_of(name: str) -> str | None:
             return None
 
 
-def check_policies(opa: Path, folder: Path, scratch: Path) -> None:
+def check_policies(opa: Path, bundle: Bundle, scratch: Path) -> None:
     """
-    Run `opa check` on the policies of `folder`: strict, against the document's schema, without builtins that call out.
+    Run `opa check` on what is in `bundle`: strict, against the document's schema, without builtins that call out.
 
-    `scratch` is a folder to write into. Raises `PolicyError` with what OPA said.
+    `scratch` is an empty folder to write into: what is checked is what will be served, whatever becomes of the files
+    since. Raises `PolicyError` with what OPA said.
     """
-    schema = scratch / "input.json"
-    schema.write_bytes(json_schema())
-    capabilities = scratch / "capabilities.json"
-    capabilities.write_bytes(allowed_capabilities(_run([str(opa), "capabilities", "--current"])))
-    options = ["--strict", "--schema", str(schema), "--capabilities", str(capabilities)]
-    _run([str(opa), "check", *options, str(folder / "portcullis")])
+    for name, content in bundle.files.items():
+        (scratch / name).parent.mkdir(parents=True, exist_ok=True)
+        (scratch / name).write_bytes(content)
+    (scratch / "input.json").write_bytes(json_schema())
+    (scratch / "capabilities.json").write_bytes(allowed_capabilities(_run([str(opa), "capabilities", "--current"])))
+    # Relative paths, so that what OPA says names the files as their owner knows them.
+    options = ["--strict", "--schema", "input.json", "--capabilities", "capabilities.json"]
+    _run([str(opa), "check", *options, "portcullis"], cwd=scratch)
 
 
 def allowed_capabilities(current: bytes) -> bytes:
@@ -90,9 +93,9 @@ def allowed_capabilities(current: bytes) -> bytes:
     return orjson.dumps(capabilities)
 
 
-def _run(command: list[str]) -> bytes:
+def _run(command: list[str], *, cwd: Path | None = None) -> bytes:
     try:
-        done = subprocess.run(command, capture_output=True, check=False, timeout=60)
+        done = subprocess.run(command, capture_output=True, check=False, timeout=60, cwd=cwd)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise PolicyError(f"{command[0]} {command[1]} did not run: {error}") from error
     if done.returncode != 0:

@@ -5,15 +5,17 @@ Policies add up for a pod that all of them select (contract, section 4), so the 
 selectors have a common pod.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import get_args
+from typing import Any, get_args
 
 from webhook.errors import UnreadableError
 from webhook.model import Opening, Policy, Reach
 from webhook.reach.addresses import Addresses, union
 from webhook.reach.networkpolicy import Direction, NetworkPolicy, Rule, read_network_policy
 from webhook.selector import Selector
+
+Reader = Callable[[Any], NetworkPolicy]
 
 STEPS = 200
 """How many combinations of standing policies are tried before all of them are counted together, common pod or not."""
@@ -26,19 +28,21 @@ class _Standing:
     addresses: Addresses
 
 
-def reach_of(spec: object, old_spec: object | None, standing: Sequence[Policy]) -> Reach:
+def reach_of(
+    spec: object, old_spec: object | None, standing: Sequence[Policy], *, read: Reader = read_network_policy
+) -> Reach:
     """
-    Return the facts of a NetworkPolicy with `spec` that replaces one with `old_spec` (None: it is new).
+    Return the facts of a policy with `spec` that replaces one with `old_spec` (None: it is new).
 
-    `standing` are the other policies of its namespace, without the injected ones. Raises nothing: what cannot be read
-    is a fact, too.
+    `standing` are the other NetworkPolicies of its namespace, without the injected ones; `read` gives the meaning of
+    the policy's own kind. Raises nothing: what cannot be read is a fact, too.
     """
     try:
-        new = read_network_policy(spec)
+        new = read(spec)
         others = [(each, _standing_policy(each)) for each in standing]
     except UnreadableError as error:
         return Reach(unreadable=(str(error),))
-    old = None if old_spec is None else _old(old_spec)
+    old = None if old_spec is None else _old(old_spec, read)
     openings: dict[Direction, Opening | None] = {}
     for direction in get_args(Direction):
         rules = new.rules(direction)
@@ -59,10 +63,10 @@ def _standing_policy(policy: Policy) -> NetworkPolicy:
         raise UnreadableError(f"NetworkPolicy {policy.name}, which stands in the namespace: {error}") from error
 
 
-def _old(old_spec: object) -> NetworkPolicy | None:
+def _old(old_spec: object, read: Reader) -> NetworkPolicy | None:
     """Read the old object; one that cannot be read opened nothing that we could vouch for."""
     try:
-        return read_network_policy(old_spec)
+        return read(old_spec)
     except UnreadableError:
         return None
 

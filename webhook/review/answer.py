@@ -20,7 +20,7 @@ LONGEST_WARNING = 256
 SEVERITIES = ("critical", "high", "medium", "low")
 
 # C0, DEL, C1, the Unicode line separators, and what turns the direction of text: a name must not forge a line.
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def decided(uid: str, decision_id: str, decision: Decision) -> bytes:

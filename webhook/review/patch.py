@@ -4,7 +4,7 @@ Makes the JSON patch of what a mutation changes.
 Source: https://www.rfc-editor.org/rfc/rfc6902 and, for the pointers, https://www.rfc-editor.org/rfc/rfc6901
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from webhook.model import Change
@@ -12,7 +12,7 @@ from webhook.model import Change
 Operation = dict[str, Any]
 
 
-def patch_of(metadata: Mapping[str, Any] | None, changes: Iterable[Change]) -> list[Operation]:
+def patch_of(metadata: Mapping[str, Any] | None, changes: Sequence[Change]) -> list[Operation]:
     """
     Return the operations that bring `changes` into an object with this raw `metadata`; none where nothing differs.
 

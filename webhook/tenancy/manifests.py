@@ -3,8 +3,7 @@ Manifest files as kubectl reads them, and where in them each thing stands.
 
 kubectl cuts a file at its `---` lines (k8s.io/apimachinery's `YAMLOrJSONDecoder`), reads each piece by goyaml.v2 and
 turns it into JSON. The same text must give the same object here, or the gate would judge another one than the cluster
-stores.
-What kubectl leaves to chance or drops in silence (a key twice, text after `...`) is refused.
+stores. What kubectl leaves to chance or drops in silence (a key twice, text after `...`) is refused.
 """
 
 import json
@@ -169,9 +168,8 @@ def _pieces(file: Path, text: str) -> Iterator[_Piece | ManifestError]:
         place = _moved(place, text[at:start])
         yield _Piece(JSON_ESCAPE.sub(_character, text[start:end]), place, (value,))
         place, at = _moved(place, text[start:end]), end
-    if count and (
-        skipped := TO_LINE_END.match(text, at)
-    ):  # kubectl goes on in YAML, on the next line if this one is over
+    # kubectl goes on in YAML, on the next line if this one is over.
+    if count and (skipped := TO_LINE_END.match(text, at)):
         place, at = _moved(place, skipped[0]), skipped.end()
     if count > 1 and text[at:].strip():
         yield ManifestError(file, place[0] + 1, place[1] + 1, "not JSON, as what stands before it is")

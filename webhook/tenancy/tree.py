@@ -154,7 +154,9 @@ def grow(holdings: Holdings) -> Tree:
         _naming_accounts_of=_grouped(
             dict.fromkeys((subject.namespace, key) for key, subject in named if subject.kind == "ServiceAccount")
         ),
-        _naming_baseline=_grouped((name, tenant.key) for tenant in tenants.values() for name in tenant.baselines),
+        _naming_baseline=_grouped(
+            dict.fromkeys((name, tenant.key) for tenant in tenants.values() for name in tenant.baselines)
+        ),
         _selecting=tuple((name, read_selector(selector)) for name, selector in selecting),
     )
 

@@ -7,32 +7,29 @@
 #   - ref: https://docs.tigera.io/calico/latest/reference/resources/
 package portcullis.kinds
 
+# One literal, which OPA keeps as a constant; made of other rules it would be put together at every request.
 tables := {
-	"namespace policies": namespace_policies,
-	"cluster policies": cluster_policies,
+	"namespace policies": {
+		"networking.k8s.io": {"NetworkPolicy": {"v1"}},
+		"cilium.io": {"CiliumNetworkPolicy": {"v2"}, "CiliumLocalRedirectPolicy": {"v2"}},
+		"crd.projectcalico.org": {"NetworkPolicy": {"v1"}, "NetworkSet": {"v1"}},
+		"projectcalico.org": {"NetworkPolicy": {"v3"}, "NetworkSet": {"v3"}},
+	},
+	"cluster policies": {
+		"policy.networking.k8s.io": {
+			"ClusterNetworkPolicy": {"v1alpha2"},
+			"AdminNetworkPolicy": {"v1alpha1"},
+			"BaselineAdminNetworkPolicy": {"v1alpha1"},
+		},
+		"cilium.io": {"CiliumClusterwideNetworkPolicy": {"v2"}, "CiliumCIDRGroup": {"v2", "v2alpha1"}},
+		"crd.projectcalico.org": {"GlobalNetworkPolicy": {"v1"}, "GlobalNetworkSet": {"v1"}, "Tier": {"v1"}},
+		"projectcalico.org": {"GlobalNetworkPolicy": {"v3"}, "GlobalNetworkSet": {"v3"}, "Tier": {"v3"}},
+		"portcullis.dev": {"NetworkBaseline": {"v1alpha1"}},
+	},
 	"definitions": {"apiextensions.k8s.io": {"CustomResourceDefinition": {"v1"}}},
 	"namespaces": {"": {"Namespace": {"v1"}}},
 	"network policies": {"networking.k8s.io": {"NetworkPolicy": {"v1"}}},
 	"baselines": {"portcullis.dev": {"NetworkBaseline": {"v1alpha1"}}},
-}
-
-namespace_policies := {
-	"networking.k8s.io": {"NetworkPolicy": {"v1"}},
-	"cilium.io": {"CiliumNetworkPolicy": {"v2"}, "CiliumLocalRedirectPolicy": {"v2"}},
-	"crd.projectcalico.org": {"NetworkPolicy": {"v1"}, "NetworkSet": {"v1"}},
-	"projectcalico.org": {"NetworkPolicy": {"v3"}, "NetworkSet": {"v3"}},
-}
-
-cluster_policies := {
-	"policy.networking.k8s.io": {
-		"ClusterNetworkPolicy": {"v1alpha2"},
-		"AdminNetworkPolicy": {"v1alpha1"},
-		"BaselineAdminNetworkPolicy": {"v1alpha1"},
-	},
-	"cilium.io": {"CiliumClusterwideNetworkPolicy": {"v2"}, "CiliumCIDRGroup": {"v2", "v2alpha1"}},
-	"crd.projectcalico.org": {"GlobalNetworkPolicy": {"v1"}, "GlobalNetworkSet": {"v1"}, "Tier": {"v1"}},
-	"projectcalico.org": {"GlobalNetworkPolicy": {"v3"}, "GlobalNetworkSet": {"v3"}, "Tier": {"v3"}},
-	"portcullis.dev": {"NetworkBaseline": {"v1alpha1"}},
 }
 
 # METADATA
@@ -47,6 +44,6 @@ knows(table, kind) if kind.version in tables[table][kind.group][kind.kind]
 defines_covered(spec) if spec.group == "portcullis.dev"
 
 defines_covered(spec) if {
-	some table in [namespace_policies, cluster_policies]
-	table[spec.group][spec.names.kind]
+	some table in ["namespace policies", "cluster policies"]
+	tables[table][spec.group][spec.names.kind]
 }

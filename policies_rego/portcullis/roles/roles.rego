@@ -20,21 +20,19 @@ owners := {
 	"unknown": [],
 }
 
-matches(user, subject) if {
-	subject.kind == "User"
-	user.name != ""
-	subject.name == user.name
+# METADATA
+# description: >-
+#   Every subject that the caller is, exactly: a ServiceAccount is its full name, and an empty name is nobody whatever
+#   its groups.
+identities contains ["User", input.user.name, ""] if input.user.name != ""
+
+identities contains ["Group", group, ""] if {
+	input.user.name != ""
+	some group in input.user.groups
 }
 
-matches(user, subject) if {
-	subject.kind == "Group"
-	user.name != ""
-	subject.name in user.groups
-}
-
-matches(user, subject) if {
-	subject.kind == "ServiceAccount"
-	user.name == $"system:serviceaccount:{subject.namespace}:{subject.name}"
+identities contains ["ServiceAccount", name, namespace] if {
+	["system", "serviceaccount", namespace, name] = split(input.user.name, ":")
 }
 
 # METADATA
@@ -45,7 +43,7 @@ held := {key: found |
 		some grant in tenant.roles
 		grant.role in levels[tenant.kind]
 		some subject in grant.subjects
-		matches(input.user, subject)
+		[subject.kind, subject.name, subject.namespace] in identities
 	}
 }
 

@@ -1,0 +1,123 @@
+package portcullis.guardrails_test
+
+import data.portcullis.fixtures
+import data.portcullis.guardrails
+
+creation := fixtures.created(fixtures.ada, fixtures.network_policy, fixtures.policy, fixtures.checkout)
+
+change := fixtures.updated(fixtures.ada, fixtures.network_policy, fixtures.policy, fixtures.policy, [fixtures.checkout, fixtures.checkout])
+
+injection := fixtures.created(fixtures.controller, fixtures.network_policy, fixtures.object_of("dev", "zero-trust.deny", {}), fixtures.checkout)
+
+test_allow_empty_document if {
+	not guardrails.judged with input as {}
+	not guardrails.narrow("ingress") with input as {}
+	not guardrails.narrows("ingress") with input as {}
+	guardrails.setting({}, "fromAnywhere", "Deny") == "Deny" with input as {}
+}
+
+test_deny_judged if {
+	guardrails.judged with input as creation
+	guardrails.judged with input as change
+	guardrails.judged with input as fixtures.put(creation, "/request/kind", fixtures.cilium_policy)
+	guardrails.judged with input as fixtures.put(creation, "/request/kind", fixtures.calico_policy)
+	guardrails.judged with input as fixtures.put(creation, "/request/kind/version", "v2")
+	guardrails.judged with input as fixtures.put(creation, "/user", fixtures.oz)
+	guardrails.judged with input as fixtures.subresource(creation, "scale")
+}
+
+test_allow_what_is_not_judged if {
+	not guardrails.judged with input as fixtures.deleted(fixtures.ada, fixtures.network_policy, fixtures.policy, fixtures.checkout)
+	not guardrails.judged with input as fixtures.put(creation, "/request/operation", "DELETE")
+	not guardrails.judged with input as fixtures.put(creation, "/request/kind", fixtures.calico_set)
+	not guardrails.judged with input as fixtures.put(creation, "/request/kind/group", "example.com")
+	not guardrails.judged with input as fixtures.subresource(creation, "status")
+	not guardrails.judged with input as fixtures.put(creation, "/places/new/baselines", [])
+}
+
+test_allow_injected if not guardrails.judged with input as injection
+
+test_deny_what_is_not_injected if {
+	guardrails.judged with input as fixtures.put(injection, "/user", fixtures.oz)
+	guardrails.judged with input as fixtures.put(injection, "/object/metadata/name", "web")
+}
+
+set(tenant, value) := fixtures.put(creation, $"/tenants/{replace(tenant, "/", "~1")}/guardrails", {"fromAnywhere": value})
+
+test_allow_nearest_setting if {
+	every tenant in ["Workspace/checkout", "Project/payments", "Organization/acme"] {
+		guardrails.setting(fixtures.checkout, "fromAnywhere", "Deny") == "Allow" with input as set(tenant, "Allow")
+	}
+	nearer := fixtures.put(set("Organization/acme", "Allow"), "/tenants/Workspace~1checkout/guardrails", {"fromAnywhere": "Deny"})
+	guardrails.setting(fixtures.checkout, "fromAnywhere", "?") == "Deny" with input as nearer
+	guardrails.setting(fixtures.refunds, "fromAnywhere", "?") == "Allow" with input as nearer
+}
+
+test_deny_other_settings if {
+	guardrails.setting(fixtures.checkout, "toAnywhere", "Deny") == "Deny" with input as set("Workspace/checkout", "Allow")
+	guardrails.setting(fixtures.checkout, "fromAnywhere", "Deny") == "Deny" with input as set("Workspace/video", "Allow")
+}
+
+reaching(opening) := fixtures.put(creation, "/reach", {"unreadable": [], "ingress": opening, "egress": null})
+
+widening(opening) := fixtures.put(change, "/reach", {"unreadable": [], "ingress": opening, "egress": null})
+
+test_allow_narrow if {
+	guardrails.narrow("ingress") with input as reaching(fixtures.opening(0.24, 0.24))
+	guardrails.narrow("ingress") with input as reaching(null)
+	guardrails.narrow("egress") with input as reaching(fixtures.opening(1, 1))
+}
+
+test_deny_narrow if {
+	every share in ["joint_ipv4", "joint_ipv6"] {
+		not guardrails.narrow("ingress") with input as reaching(fixtures.put(fixtures.narrow, $"/{share}", 0.25))
+		not guardrails.narrow("ingress") with input as reaching(fixtures.without(fixtures.narrow, $"/{share}"))
+	}
+	not guardrails.narrow("ingress") with input as fixtures.without(reaching(null), "/reach/ingress")
+}
+
+test_deny_narrow_where_it_cannot_be_read if {
+	not guardrails.narrow("ingress") with input as fixtures.put(reaching(fixtures.narrow), "/reach/unreadable", ["x"])
+	not guardrails.narrow("ingress") with input as fixtures.put(reaching(null), "/reach/unreadable", ["x"])
+	not guardrails.narrow("ingress") with input as fixtures.without(reaching(fixtures.narrow), "/reach/unreadable")
+	not guardrails.narrow("ingress") with input as fixtures.put(creation, "/reach", null)
+}
+
+same := fixtures.put(fixtures.opening(1, 1), "/widens", false)
+
+test_allow_narrows if guardrails.narrows("ingress") with input as widening(same)
+
+test_deny_narrows if {
+	not guardrails.narrows("ingress") with input as reaching(same)
+	not guardrails.narrows("ingress") with input as widening(fixtures.opening(1, 1))
+	not guardrails.narrows("ingress") with input as widening(fixtures.without(same, "/widens"))
+	not guardrails.narrows("ingress") with input as fixtures.put(widening(same), "/reach/unreadable", ["x"])
+	not guardrails.narrows("egress") with input as widening(same)
+}
+
+hint := "(name each source by podSelector, namespaceSelector or CIDRs of less than a quarter in all)"
+
+test_deny_why_unreadable if {
+	document := fixtures.put(reaching(fixtures.opening(1, 1)), "/reach/unreadable", ["a", "b"])
+	guardrails.why("ingress", "source") == "it cannot be read: a; b" with input as document
+}
+
+test_deny_why_unbounded if {
+	document := reaching(fixtures.put(fixtures.opening(1, 1), "/unbounded", ["spec.ingress[0]", "spec.ingress[1]"]))
+	guardrails.why("ingress", "source") == $"spec.ingress[0] names no source, which means every address {hint}" with input as document
+}
+
+test_deny_why_alone if {
+	guardrails.why("ingress", "source") == $"its addresses add up to 25.5 % of all IPv4 addresses and 10 % of 2000::/3 {hint}" with input as reaching(fixtures.opening(0.2559, 0.1))
+	guardrails.why("ingress", "source") == $"its addresses add up to 10 % of all IPv4 addresses and 25 % of 2000::/3 {hint}" with input as reaching(fixtures.opening(0.1, 0.25))
+	guardrails.why("ingress", "source") == $"its addresses add up to 25 % of all IPv4 addresses and 0 % of 2000::/3 {hint}" with input as reaching(fixtures.opening(0.25, 0))
+}
+
+test_deny_why_together if {
+	together := object.union(fixtures.narrow, {"joint_ipv4": 0.5, "joint_ipv6": 0.2999, "joint_with": ["a", "b", "c", "d", "e", "f"]})
+	guardrails.why("ingress", "source") == $"together with a, b, c, d, e, which can select the same pods, its addresses add up to 50 % of all IPv4 addresses and 29.9 % of 2000::/3 {hint}" with input as reaching(together)
+}
+
+test_deny_why_unknown if {
+	guardrails.why("egress", "target") == "what it opens is not known" with input as reaching(null)
+}

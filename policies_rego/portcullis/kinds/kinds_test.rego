@@ -1,0 +1,86 @@
+package portcullis.kinds_test
+
+import data.portcullis.fixtures
+import data.portcullis.kinds
+
+test_allow_empty_document if {
+	not kinds.covers("namespace policies", {}) with input as {}
+	not kinds.knows("namespace policies", {}) with input as {}
+	not kinds.defines_covered({}) with input as {}
+}
+
+test_deny_every_namespaced_kind if {
+	every kind in [
+		fixtures.kind("networking.k8s.io", "v1", "NetworkPolicy"),
+		fixtures.kind("cilium.io", "v2", "CiliumNetworkPolicy"),
+		fixtures.kind("cilium.io", "v2", "CiliumLocalRedirectPolicy"),
+		fixtures.kind("crd.projectcalico.org", "v1", "NetworkPolicy"),
+		fixtures.kind("crd.projectcalico.org", "v1", "NetworkSet"),
+		fixtures.kind("projectcalico.org", "v3", "NetworkPolicy"),
+		fixtures.kind("projectcalico.org", "v3", "NetworkSet"),
+	] {
+		kinds.covers("namespace policies", kind)
+		kinds.knows("namespace policies", kind)
+		not kinds.covers("cluster policies", kind)
+		kinds.defines_covered({"group": kind.group, "names": {"kind": kind.kind}})
+	}
+}
+
+test_deny_every_cluster_wide_kind if {
+	every kind in [
+		fixtures.kind("policy.networking.k8s.io", "v1alpha2", "ClusterNetworkPolicy"),
+		fixtures.kind("policy.networking.k8s.io", "v1alpha1", "AdminNetworkPolicy"),
+		fixtures.kind("policy.networking.k8s.io", "v1alpha1", "BaselineAdminNetworkPolicy"),
+		fixtures.kind("cilium.io", "v2", "CiliumClusterwideNetworkPolicy"),
+		fixtures.kind("cilium.io", "v2", "CiliumCIDRGroup"),
+		fixtures.kind("cilium.io", "v2alpha1", "CiliumCIDRGroup"),
+		fixtures.kind("crd.projectcalico.org", "v1", "GlobalNetworkPolicy"),
+		fixtures.kind("crd.projectcalico.org", "v1", "GlobalNetworkSet"),
+		fixtures.kind("crd.projectcalico.org", "v1", "Tier"),
+		fixtures.kind("projectcalico.org", "v3", "GlobalNetworkPolicy"),
+		fixtures.kind("projectcalico.org", "v3", "GlobalNetworkSet"),
+		fixtures.kind("projectcalico.org", "v3", "Tier"),
+		fixtures.kind("portcullis.dev", "v1alpha1", "NetworkBaseline"),
+	] {
+		kinds.covers("cluster policies", kind)
+		kinds.knows("cluster policies", kind)
+		not kinds.covers("namespace policies", kind)
+		kinds.defines_covered({"group": kind.group, "names": {"kind": kind.kind}})
+	}
+}
+
+test_deny_another_version_is_covered_but_not_known if {
+	kind := fixtures.kind("networking.k8s.io", "v2", "NetworkPolicy")
+	kinds.covers("namespace policies", kind)
+	not kinds.knows("namespace policies", kind)
+}
+
+test_allow_other_groups_and_kinds if {
+	not kinds.covers("namespace policies", fixtures.kind("example.com", "v1", "NetworkPolicy"))
+	not kinds.covers("namespace policies", fixtures.kind("networking.k8s.io", "v1", "Ingress"))
+	not kinds.covers("namespaces", fixtures.kind("example.com", "v1", "Namespace"))
+	not kinds.covers("definitions", fixtures.kind("example.com", "v1", "CustomResourceDefinition"))
+	kinds.knows("namespaces", fixtures.namespace)
+	kinds.knows("definitions", fixtures.definition)
+}
+
+test_deny_definition_of_our_group_whatever_its_kind if {
+	kinds.defines_covered({"group": "portcullis.dev", "names": {"kind": "Anything"}})
+}
+
+test_allow_definition_of_a_kind_that_is_not_covered if {
+	not kinds.defines_covered({"group": "cilium.io", "names": {"kind": "CiliumNode"}})
+	not kinds.defines_covered({"group": "example.com", "names": {"kind": "NetworkPolicy"}})
+}
+
+test_allow_single_tables if {
+	kinds.covers("network policies", fixtures.network_policy)
+	kinds.knows("network policies", fixtures.network_policy)
+	kinds.covers("baselines", fixtures.baseline)
+	kinds.knows("baselines", fixtures.baseline)
+	not kinds.covers("network policies", fixtures.calico_policy)
+	not kinds.covers("baselines", fixtures.cluster_policy)
+}
+
+# A table that there is not covers nothing: a rule's tests have to show that it speaks at all.
+test_allow_no_such_table if not kinds.covers("no such table", fixtures.network_policy)

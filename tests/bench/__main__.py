@@ -1,0 +1,33 @@
+"""`make bench`: the figures, each beside its bound, into docs/figures.md and docs/figures.json."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+from tests.bench.figures import Figure, write
+from tests.bench.load import measure_latency
+from tests.bench.served import Served, measure_start
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+async def measure() -> list[Figure]:
+    """Return every figure; shows what it is doing, for it takes two minutes."""
+    tell("start, 5 times")
+    figures = [await measure_start(runs=5)]
+    tell("100 requests/s, the decision and a no-op route in turns, 80 s")
+    async with Served.start() as served:
+        figures += await measure_latency(served, rate=100, seconds=5.0, turns=8)
+        figures += served.memory()
+    return figures
+
+
+def tell(line: str) -> None:
+    """Say what is going on."""
+    sys.stderr.write(f"bench: {line}\n")
+
+
+if __name__ == "__main__":
+    found = asyncio.run(measure())
+    write(found, DOCS)
+    sys.stdout.write((DOCS / "figures.md").read_text())
