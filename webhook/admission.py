@@ -1,10 +1,12 @@
 """The way of one request: review > facts > decision > answer > record."""
 
+import asyncio
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Literal
 
 from webhook.decision.document import Document, Kind, Request, User
@@ -12,10 +14,14 @@ from webhook.decision.opa import Opa, decide, mutate
 from webhook.errors import NoDecisionError
 from webhook.gather import gather
 from webhook.model import Decision, Mutation, Policies
+from webhook.reach.facts import Meanings
 from webhook.review.answer import decided, mutated, one_line, undecided
 from webhook.review.envelope import ReviewRequest, read_review
 from webhook.review.patch import patch_of
 from webhook.tenancy.tree import Tree
+
+LARGE = 64 * 1024
+"""Bytes of a review from which on its facts are gathered beside the event loop."""
 
 Route = Literal["validate", "mutate"]
 Verdict = Literal["allow", "deny", "warn", "audit", "error"]
@@ -53,12 +59,13 @@ class Gate:
     tree: Callable[[], Tree | None]
     break_glass_groups: tuple[str, ...]
     record: Callable[[Record], None]
+    meanings: Meanings = field(default_factory=Meanings)
 
     async def validate(self, body: bytes, *, seconds: float) -> bytes:
         """Answer one AdmissionReview within `seconds`; raises `ReviewError` for a body that is none."""
         case = _Case(read_review(body), self)
         try:
-            decision = await decide(self.opa, case.document(), self.policies, seconds=seconds)
+            decision = await decide(self.opa, await case.document(len(body)), self.policies, seconds=seconds)
         except NoDecisionError as error:
             return case.no_decision("validate", error)
         case.record("validate", verdict_of(decision), decision)
@@ -68,7 +75,7 @@ class Gate:
         """Answer one AdmissionReview with the patch of what is stamped on it; raises like `validate`."""
         case = _Case(read_review(body), self)
         try:
-            mutation = await mutate(self.opa, case.document(), self.policies, seconds=seconds)
+            mutation = await mutate(self.opa, await case.document(len(body)), self.policies, seconds=seconds)
         except NoDecisionError as error:
             return case.no_decision("mutate", error)
         case.record("mutate", "allow", mutation)
@@ -111,12 +118,15 @@ class _Case:
         self._gate = gate
         self._begin = time.perf_counter()
 
-    def document(self) -> Document:
-        return gather(self.review, self._gate.tree(), self._gate.break_glass_groups)
+    async def document(self, size: int) -> Document:
+        gate = self._gate
+        facts = partial(gather, self.review, gate.tree(), gate.break_glass_groups, gate.meanings)
+        # The facts of a large object take their time; others are answered meanwhile.
+        return await asyncio.to_thread(facts) if size > LARGE else facts()
 
     def no_decision(self, route: Route, error: NoDecisionError) -> bytes:
         self.record(route, "error", None, reason=str(error))
-        return undecided(self.review.uid, self.decision_id, str(error), retry=error.retry)
+        return undecided(self.review.uid, self.decision_id, self._gate.policies.revision, error)
 
     def record(self, route: Route, verdict: Verdict, answer: Decision | Mutation | None, *, reason: str = "") -> None:
         review = self.review

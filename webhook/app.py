@@ -84,7 +84,8 @@ def create_app(gate: Gate, health: Health, metrics: Metrics, callers: Callers) -
         if not callers.known(request):
             raise ReviewError(403, "show the API server's client certificate: reviews are taken from nobody else")
         body = await read_body(request)
-        return _json(await answer(body, seconds=max(0.0, seconds - (time.monotonic() - begin))))
+        left = max(0.0, seconds - (time.monotonic() - begin))
+        return _json(await _answered(answer, body, left))
 
     @app.post("/validate")
     async def validate(request: Request) -> Response:
@@ -119,6 +120,17 @@ def create_app(gate: Gate, health: Health, metrics: Metrics, callers: Callers) -
 
     _answer_errors(app, metrics)
     return app
+
+
+async def _answered(answer: Answer, body: bytes, seconds: float) -> bytes:
+    """Return the answer to a review; whatever nobody foresaw becomes an error of ours."""
+    try:
+        return await answer(body, seconds=seconds)
+    except PortcullisError:
+        raise
+    except Exception as error:
+        # Left as it is, uvicorn would close the connection after the answer, and with it lose the next review.
+        raise PortcullisError("a review failed as nobody foresaw") from error
 
 
 def _answer_errors(app: FastAPI, metrics: Metrics) -> None:

@@ -6,7 +6,7 @@ from typing import cast
 from webhook.decision.document import Document, Kind, Object, Places, Request, User
 from webhook.model import WORKSPACE_LABEL, Place, Reach, Subject
 from webhook.reach.cilium import read_cilium_policy
-from webhook.reach.facts import Reader, reach_of
+from webhook.reach.facts import Meanings, Reader, Reading, reach_of
 from webhook.reach.networkpolicy import read_network_policy
 from webhook.review.envelope import Reviewed, ReviewRequest, UserInfo
 from webhook.tenancy.tree import Tree
@@ -20,8 +20,14 @@ _READERS: Mapping[tuple[str, str], Reader] = {
 }
 
 
-def gather(review: ReviewRequest, tree: Tree | None, break_glass_groups: tuple[str, ...]) -> Document:
-    """Return the document of `review`; without a tree it says so and holds the request alone."""
+def gather(
+    review: ReviewRequest, tree: Tree | None, break_glass_groups: tuple[str, ...], meanings: Meanings | None = None
+) -> Document:
+    """
+    Return the document of `review`; without a tree it says so and holds the request alone.
+
+    `meanings` are those of the policies that stand, kept from one request to the next.
+    """
     held = _held(review, tree) if tree else ()
     places = _places(review, held, tree) if tree else Places()
     named = _named(review, tree) if tree else {}
@@ -45,7 +51,7 @@ def gather(review: ReviewRequest, tree: Tree | None, break_glass_groups: tuple[s
         places=places,
         service_accounts=named.get("service_accounts", ()),
         named_by=named.get("named_by", ()),
-        reach=_reach(review, tree, places) if tree else None,
+        reach=_reach(review, tree, places, meanings or Meanings()) if tree else None,
     )
 
 
@@ -146,9 +152,9 @@ def _needed(places: Places, named: dict[str, tuple[str, ...]], tree: Tree) -> It
             yield project
 
 
-def _reach(review: ReviewRequest, tree: Tree, places: Places) -> Reach | None:
+def _reach(review: ReviewRequest, tree: Tree, places: Places, meanings: Meanings) -> Reach | None:
     """Return what a policy opens, where a baseline applies to its namespace; None where nobody asks."""
-    new, old, kind = review.object, review.old_object, (review.kind.group, review.kind.kind)
+    new, kind = review.object, (review.kind.group, review.kind.kind)
     if new is None or review.operation == "DELETE" or review.kind.kind not in _JUDGED:
         return None
     if places.new is None or not places.new.baselines:
@@ -156,4 +162,5 @@ def _reach(review: ReviewRequest, tree: Tree, places: Places) -> Reach | None:
     if kind not in _READERS:
         return Reach(unreadable=(f"Portcullis does not understand {review.kind.kind} of {review.kind.group} yet",))
     others = tree.standing_policies(new.metadata.namespace, but=new.metadata.name if kind == _NETWORK_POLICY else "")
-    return reach_of(new.raw, old.raw if old else None, others, read=_READERS[kind])
+    old = review.old_object.raw if review.old_object else None
+    return reach_of(new.raw, old, others, Reading(_READERS[kind], meanings))

@@ -103,14 +103,14 @@ class Namespace:
     annotations: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Policy:
     """A NetworkPolicy that stands in a namespace; `spec` as the API server stores it."""
 
     namespace: str
     name: str
-    labels: Mapping[str, str]
-    spec: Any
+    labels: Mapping[str, str] = field(hash=False)
+    spec: Any = field(hash=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,8 +69,11 @@ def bundled_policies() -> Path:
 
 def default_cert_dir() -> Path:
     """Return where certificates are kept unless told otherwise, by the XDG base directory specification."""
-    state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
-    return Path(state) / "portcullis" / "certs"
+    state = Path(os.environ.get("XDG_STATE_HOME", ""))
+    # The specification has a relative path ignored.
+    if not state.is_absolute():
+        state = Path.home() / ".local" / "state"
+    return state / "portcullis" / "certs"
 
 
 def bundled_examples() -> Path:

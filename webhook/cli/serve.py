@@ -289,7 +289,8 @@ def _log_to_stderr() -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     people = sys.stderr.isatty()
-    renderer = structlog.dev.ConsoleRenderer() if people else structlog.processors.JSONRenderer()
+    console = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    renderer = console if people else structlog.processors.JSONRenderer()
     final: list[Processor] = [renderer] if people else [_TRACES, renderer]
     structlog.configure(
         processors=[*shared, *final],

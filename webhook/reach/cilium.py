@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictStr, TypeAdapter, Valid
 
 from webhook.errors import UnreadableError
 from webhook.reach.addresses import EVERYWHERE, Addresses, read_cidr, union
-from webhook.reach.networkpolicy import Direction, NetworkPolicy, Rule
+from webhook.reach.networkpolicy import Direction, NetworkPolicy, Ports, Rule
 from webhook.selector import Requirement, Selector, read_selector
 
 # Sources of labels that are a pod's own; reserved: and cidr: select addresses.
@@ -136,5 +136,8 @@ def _with_prefix(cidr: str) -> str:
     return cidr if "/" in cidr else f"{cidr}/{128 if ':' in cidr else 32}"
 
 
-def _ports(narrowed: list[dict[str, Any]]) -> frozenset[bytes]:
-    return frozenset(orjson.dumps(each, option=orjson.OPT_SORT_KEYS) for each in narrowed)
+def _ports(narrowed: list[dict[str, Any]]) -> Ports:
+    try:
+        return frozenset(orjson.dumps(each, option=orjson.OPT_SORT_KEYS) for each in narrowed)
+    except TypeError as error:
+        raise UnreadableError(f"ports cannot be read: {error}") from error

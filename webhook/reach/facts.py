@@ -6,8 +6,9 @@ selectors have a common pod.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, get_args
+from weakref import WeakKeyDictionary
 
 from webhook.errors import UnreadableError
 from webhook.model import Opening, Policy, Reach
@@ -19,6 +20,8 @@ Reader = Callable[[Any], NetworkPolicy]
 
 STEPS = 200
 """How many combinations of standing policies are tried before all of them are counted together, common pod or not."""
+RANGES = 20_000
+"""How many ranges of addresses may stand beside a policy that opens some: one tenant must not keep the gate busy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,39 +31,49 @@ class _Standing:
     addresses: Addresses
 
 
+@dataclass(frozen=True, slots=True)
+class Meanings:
+    """The policies that stand, each read once: a request costs no more for those that others wrote."""
+
+    _read: WeakKeyDictionary[Policy, NetworkPolicy] = field(default_factory=WeakKeyDictionary)
+
+    def of(self, policy: Policy) -> NetworkPolicy:
+        """Return the meaning of a NetworkPolicy that stands; raises `UnreadableError` that names it."""
+        if policy not in self._read:
+            try:
+                self._read[policy] = read_network_policy(policy.spec)
+            except UnreadableError as error:
+                what = f"NetworkPolicy {policy.name}, which stands in the namespace: {error}"
+                raise UnreadableError(what) from error
+        return self._read[policy]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How policies are read: `kind` gives the meaning of the one under review, `meanings` of those that stand."""
+
+    kind: Reader = read_network_policy
+    meanings: Meanings = field(default_factory=Meanings)
+
+
 def reach_of(
-    spec: object, old_spec: object | None, standing: Sequence[Policy], *, read: Reader = read_network_policy
+    spec: object, old_spec: object | None, standing: Sequence[Policy], reading: Reading | None = None
 ) -> Reach:
     """
     Return the facts of a policy with `spec` that replaces one with `old_spec` (None: it is new).
 
-    `standing` are the other NetworkPolicies of its namespace, without the injected ones; `read` gives the meaning of
-    the policy's own kind. Raises nothing: what cannot be read is a fact, too.
+    `standing` are the other NetworkPolicies of its namespace, without the injected ones. Raises nothing: what cannot be
+    read, or is too much to be judged, is a fact, too.
     """
+    how = reading or Reading()
     try:
-        new = read(spec)
-        others = [(each, _standing_policy(each)) for each in standing]
+        new = how.kind(spec)
+        others = [(each.name, how.meanings.of(each)) for each in standing]
+        old = None if old_spec is None else _old(old_spec, how.kind)
+        openings = {each: _direction(each, new, old, others) for each in get_args(Direction)}
     except UnreadableError as error:
         return Reach(unreadable=(str(error),))
-    old = None if old_spec is None else _old(old_spec, read)
-    openings: dict[Direction, Opening | None] = {}
-    for direction in get_args(Direction):
-        rules = new.rules(direction)
-        if rules is None:
-            openings[direction] = None
-            continue
-        candidates = [
-            _Standing(policy.name, read.pods, _addresses(read.rules(direction) or ())) for policy, read in others
-        ]
-        openings[direction] = _opening(new.pods, rules, candidates, covered=_covers(old, new, direction))
-    return Reach((), openings["ingress"], openings["egress"])
-
-
-def _standing_policy(policy: Policy) -> NetworkPolicy:
-    try:
-        return read_network_policy(policy.spec)
-    except UnreadableError as error:
-        raise UnreadableError(f"NetworkPolicy {policy.name}, which stands in the namespace: {error}") from error
+    return Reach((), **openings)
 
 
 def _old(old_spec: object, read: Reader) -> NetworkPolicy | None:
@@ -69,6 +82,16 @@ def _old(old_spec: object, read: Reader) -> NetworkPolicy | None:
         return read(old_spec)
     except UnreadableError:
         return None
+
+
+def _direction(
+    direction: Direction, new: NetworkPolicy, old: NetworkPolicy | None, others: list[tuple[str, NetworkPolicy]]
+) -> Opening | None:
+    rules = new.rules(direction)
+    if rules is None:
+        return None
+    standing = [_Standing(name, each.pods, _addresses(each.rules(direction) or ())) for name, each in others]
+    return _opening(new.pods, rules, standing, covered=_covers(old, new, direction))
 
 
 def _addresses(rules: Iterable[Rule]) -> Addresses:
@@ -92,6 +115,8 @@ def _opening(pods: Selector, rules: tuple[Rule, ...], standing: list[_Standing],
 def _joint(pods: Selector, alone: Addresses, standing: list[_Standing]) -> tuple[float, float, tuple[str, ...]]:
     """Return the largest shares that some pod gets, and the names of the policies that add to them."""
     common = [each for each in standing if not each.addresses <= alone and pods.joined(each.pods).satisfiable()]
+    if sum(len(each.addresses.ipv4) + len(each.addresses.ipv6) for each in common) > RANGES:
+        raise UnreadableError(f"more than {RANGES} ranges of addresses stand in the namespace: remove policies first")
     names = tuple(sorted(each.name for each in common))
     by_pods: dict[Selector, list[Addresses]] = {}
     for each in common:
@@ -115,7 +140,8 @@ class _Search:
     steps: int = 0
 
     def extend(self, index: int, pods: Selector, addresses: Addresses) -> None:
-        self.steps += 1
+        # A step merges all that is left: a tenant's many blocks must not keep everybody waiting.
+        self.steps += 1 + sum(len(opened.ipv4) + len(opened.ipv6) for _, opened in self.standing[index:]) // 200
         if self.steps > STEPS:
             return
         self.ipv4 = max(self.ipv4, addresses.ipv4_share)
@@ -137,8 +163,9 @@ def _covers(old: NetworkPolicy | None, new: NetworkPolicy, direction: Direction)
     before = old.rules(direction) if old else None
     if old is None or before is None or not new.pods.implies(old.pods):
         return not _addresses(rules or ())
-    return all(rule.addresses <= _addresses(each for each in before if _same_ports(each, rule)) for rule in rules or ())
-
-
-def _same_ports(old: Rule, new: Rule) -> bool:
-    return not old.ports or (bool(new.ports) and new.ports <= old.ports)
+    # Port by port, for two rules may have become one; no port stands for every port.
+    return all(
+        rule.addresses <= _addresses(each for each in before if not each.ports or port in each.ports)
+        for rule in rules or ()
+        for port in rule.ports or {None}
+    )

@@ -6,20 +6,19 @@ server would refuse is an `UnreadableError`. Source:
 https://kubernetes.io/docs/reference/kubernetes-api/policy-resources/network-policy-v1/
 """
 
-from collections.abc import Mapping
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-import orjson
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictStr, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, StrictStr, TypeAdapter, ValidationError
 
 from webhook.errors import UnreadableError
 from webhook.reach.addresses import EVERYWHERE, Addresses, read_cidr, union
 from webhook.selector import Selector, read_selector
 
 Direction = Literal["ingress", "egress"]
-Ports = frozenset[bytes]
-"""Canonical port entries of a rule; empty means every port."""
+Ports = frozenset[Hashable]
+"""What each entry of a rule's ports says; empty means every port."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +70,16 @@ class _Peer(_Model):
 _Peers = Annotated[tuple[Annotated[_Peer, BeforeValidator(_empty_for_null)], ...], BeforeValidator(_list)]
 
 
+class _Port(_Model):
+    port: StrictInt | StrictStr | None = None
+    endPort: StrictInt | None = None  # noqa: N815 - as Kubernetes spells it
+    protocol: StrictStr | None = None
+
+
 class _Rule(_Model):
     sources: Annotated[_Peers, Field(alias="from")] = ()
     targets: Annotated[_Peers, Field(alias="to")] = ()
-    ports: Annotated[tuple[dict[StrictStr, Any] | None, ...], BeforeValidator(_list)] = ()
+    ports: Annotated[tuple[Annotated[_Port, BeforeValidator(_empty_for_null)], ...], BeforeValidator(_list)] = ()
 
 
 _Rules = Annotated[tuple[Annotated[_Rule, BeforeValidator(_empty_for_null)], ...], BeforeValidator(_list)]
@@ -113,7 +118,12 @@ def _read_rules(direction: Direction, rules: tuple[_Rule, ...]) -> tuple[Rule, .
 def _read_rule(path: str, direction: Direction, rule: _Rule) -> Rule:
     peers = rule.sources if direction == "ingress" else rule.targets
     addresses = union(_read_peer(path, peer) for peer in peers) if peers else EVERYWHERE
-    return Rule(path, addresses, frozenset(_canonical_port(port or {}) for port in rule.ports), bool(peers))
+    return Rule(
+        path,
+        addresses,
+        frozenset((port.port, port.endPort, port.protocol or "TCP") for port in rule.ports),
+        bool(peers),
+    )
 
 
 def _read_peer(path: str, peer: _Peer) -> Addresses:
@@ -126,7 +136,3 @@ def _read_peer(path: str, peer: _Peer) -> Addresses:
         read_selector(peer.namespaceSelector)
         return Addresses()
     return read_cidr(peer.ipBlock.cidr) - union(read_cidr(each) for each in peer.ipBlock.excepted)
-
-
-def _canonical_port(port: Mapping[str, Any]) -> bytes:
-    return orjson.dumps([port.get("port"), port.get("endPort"), port.get("protocol") or "TCP"])

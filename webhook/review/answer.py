@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from webhook.errors import NoDecisionError
 from webhook.model import Decision, Mutation, Violation
 from webhook.review.patch import Operation
 
@@ -41,23 +42,24 @@ def mutated(uid: str, decision_id: str, mutation: Mutation, patch: Sequence[Oper
     response: dict[str, Any] = {
         "uid": uid,
         "allowed": True,
-        "auditAnnotations": _annotations(decision_id, mutation.revision, sorted(mutation.rules)),
+        "auditAnnotations": _annotations(decision_id, mutation.revision, sorted(mutation.rules) if patch else ()),
     }
     if patch:
         response |= {"patchType": "JSONPatch", "patch": base64.b64encode(orjson.dumps(patch)).decode()}
     return _review(response)
 
 
-def undecided(uid: str, decision_id: str, why: str, *, retry: bool) -> bytes:
-    """Answer that there is no decision, which denies; `retry` makes kubectl try again in a second."""
+def undecided(uid: str, decision_id: str, revision: str, error: NoDecisionError) -> bytes:
+    """Answer that there is no decision, which denies; where it may help, kubectl tries again in a second."""
     status: dict[str, Any] = {
         "code": 500,
         "reason": "InternalError",
-        "message": f"Portcullis could not decide, so it denies: {one_line(why)}. Decision {decision_id}",
+        "message": f"Portcullis could not decide, so it denies: {one_line(str(error))}. Decision {decision_id}",
     }
-    if retry:
+    if error.retry:
         status["details"] = {"retryAfterSeconds": 1}
-    return _review({"uid": uid, "allowed": False, "status": status, "auditAnnotations": {"decision-id": decision_id}})
+    told = _annotations(decision_id, revision, ())
+    return _review({"uid": uid, "allowed": False, "status": status, "auditAnnotations": told})
 
 
 def one_line(text: str, *, longest: int = LONGEST_LINE) -> str:

@@ -68,6 +68,10 @@ class UserInfo(_Model):
     groups: _Texts = ()
 
 
+class _WithMetadata(_Model):
+    metadata: Annotated[Metadata, BeforeValidator(_absent_map)] = Field(default_factory=Metadata)
+
+
 @dataclass(frozen=True, slots=True)
 class Reviewed:
     """An object under review: `raw` as it was sent, `metadata` of it as far as rules may read it."""
@@ -85,7 +89,7 @@ def _reviewed(value: Any) -> Any:
         return None
     if not isinstance(value, dict):
         raise ValueError("has to be an object or null")  # noqa: TRY004 - pydantic turns ValueErrors into its own
-    return Reviewed(value, Metadata.model_validate(_absent_map(value.get("metadata"))))
+    return Reviewed(value, _WithMetadata.model_validate(value).metadata)
 
 
 class ReviewRequest(_Model):

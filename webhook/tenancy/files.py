@@ -74,7 +74,8 @@ def load_tree(path: Path) -> Loading:
 
 def _sort(manifest: Manifest, found: _Found) -> None:
     api_version, kind = manifest.data["apiVersion"], manifest.data["kind"]
-    identity = (kind, str(manifest.data["metadata"].get("namespace", "")), manifest.data["metadata"]["name"])
+    namespace = manifest.data["metadata"].get("namespace") if kind == "NetworkPolicy" else ""
+    identity = (kind, str(namespace), manifest.data["metadata"]["name"])
     try:
         if api_version == "v1" and kind == "Namespace":
             found.namespaces.append(_namespace(manifest))
@@ -105,10 +106,10 @@ def _read_ours(manifest: Manifest, found: _Found) -> None:
         raise manifest.error(("apiVersion",), f"{kind} is known as {API_VERSION}")
     if kind not in KINDS:
         raise manifest.error(("kind",), f"{kind!r} is no kind of {DOMAIN}; there are {', '.join(sorted(KINDS))}")
-    _refuse_unknown(manifest)
+    found.errors.extend(_unknown(manifest))
     if not is_name(name):
         what = f"{name!r} cannot be a name: up to 63 of a-z, 0-9 and -, beginning and ending with a letter or digit"
-        raise manifest.error(("metadata", "name"), what)
+        found.errors.append(manifest.error(("metadata", "name"), what))
     try:
         if kind == "NetworkBaseline":
             found.baselines.append(read_baseline(name, manifest.data.get("spec")))
@@ -118,17 +119,17 @@ def _read_ours(manifest: Manifest, found: _Found) -> None:
         found.errors.extend(_spec_errors(manifest, error))
 
 
-def _refuse_unknown(manifest: Manifest) -> None:
+def _unknown(manifest: Manifest) -> Iterator[ManifestError]:
     for key in manifest.data:
         if key not in _TOP:
-            raise manifest.error((key,), f"unknown field {key!r}; there are {', '.join(sorted(_TOP))}")
+            yield manifest.error((key,), f"unknown field {key!r}; there are {', '.join(sorted(_TOP))}")
     for key in manifest.data["metadata"]:
         if key == "namespace":
-            raise manifest.error(
+            yield manifest.error(
                 ("metadata", key), f"a {manifest.data['kind']} is cluster-scoped: leave the namespace out"
             )
-        if key not in _METADATA:
-            raise manifest.error(("metadata", key), f"unknown field {key!r} in metadata")
+        elif key not in _METADATA:
+            yield manifest.error(("metadata", key), f"unknown field {key!r} in metadata")
 
 
 def _spec_errors(manifest: Manifest, error: ValidationError) -> Iterator[ManifestError]:

@@ -35,6 +35,7 @@ from webhook.model import (
 from webhook.selector import read_selector
 
 _VARIABLE = re.compile(r"\$\(([^)]*)\)")
+_CIDR = re.compile(r"[0-9a-fA-F.:]+/[0-9]{1,3}")
 VARIABLES = frozenset({"namespace", "workspace", "project", "organization"})
 
 ROLES: Mapping[TenantKind, frozenset[str]] = {
@@ -82,7 +83,8 @@ class _Grant(_Written):
 
 def _cidr(text: str) -> str:
     try:
-        ip_network(text)
+        # ip_network takes a bare address, a netmask and a zone, too.
+        ip_network(text if _CIDR.fullmatch(text) else "")
     except ValueError as error:
         raise ValueError(f"{text!r} is not a CIDR such as 10.0.0.0/8") from error
     return text
@@ -121,12 +123,26 @@ class _WorkspaceSpec(_TenantSpec):
     project: Name
 
 
+_SELECTOR = frozenset({"matchLabels", "matchExpressions"})
+_EXPRESSION = frozenset({"key", "operator", "values"})
+
+
 class _PolicySpec(_Written):
     name: Name
     spec: dict[StrictStr, Any]
 
 
+def _refuse_unknown(fields: Mapping[str, Any], known: frozenset[str]) -> None:
+    # Kubernetes drops an unknown field; a misspelt matchLabels would select every namespace.
+    if unknown := set(fields) - known:
+        raise ValueError(f"unknown field {min(unknown)!r}; there are {', '.join(sorted(known))}")
+
+
 def _selector(raw: dict[str, Any]) -> dict[str, Any]:
+    _refuse_unknown(raw, _SELECTOR)
+    expressions = raw.get("matchExpressions")
+    for each in expressions if isinstance(expressions, list) else ():
+        _refuse_unknown(each if isinstance(each, dict) else {}, _EXPRESSION)
     try:
         requirements = read_selector(raw).requirements
     except UnreadableError as error:

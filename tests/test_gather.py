@@ -1,0 +1,436 @@
+"""The facts of one request: all that is needed to decide it, and nothing more."""
+
+from typing import Any
+
+import orjson
+import pytest
+
+from tests.cases.reviews import (
+    ADA,
+    ARGOCD,
+    AUDITOR,
+    BASELINE,
+    BO,
+    DENY_ALL,
+    IVAN,
+    NAMESPACE,
+    NETPOL,
+    NOBODY,
+    OZ,
+    PAM,
+    STRANGER,
+    TWO,
+    WORKSPACE,
+    Asked,
+    Caller,
+    Json,
+    injected,
+    namespace,
+    other_policy,
+    owned,
+    policy,
+)
+from webhook.decision.document import Document, Kind, Places, Request, User
+from webhook.gather import gather
+from webhook.model import Place, Standing
+from webhook.review.envelope import Metadata, read_review
+from webhook.tenancy.tree import Tree
+
+ORG = "Organization/acme"
+CHECKOUT = ("Workspace/checkout", "Project/payments", ORG)
+REFUNDS = ("Workspace/refunds", "Project/payments", ORG)
+RANKING = ("Workspace/ranking", "Project/search", ORG)
+GROUPS = ("system:masters",)
+FROM_TEN: Json = {"podSelector": {}, "ingress": [{"from": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}]}
+CILIUM_POLICY = ("cilium.io", "v2", "CiliumNetworkPolicy", "ciliumnetworkpolicies")
+CALICO_POLICY = ("crd.projectcalico.org", "v1", "NetworkPolicy", "networkpolicies")
+
+
+def document(tree: Tree | None, asked: Asked) -> Document:
+    """Return the document of a request as the API server sends it."""
+    return gather(read_review(orjson.dumps(asked.review())), tree, GROUPS)
+
+
+def standings(places: Places) -> tuple[str | None, str | None]:
+    """Return how both places stand."""
+    return places.new.standing if places.new else None, places.old.standing if places.old else None
+
+
+def test_the_request_arrives_as_it_was_asked(tree: Tree) -> None:
+    """Who, what and how are the request's own words."""
+    new, old = policy("checkout-dev", "web", DENY_ALL), policy("checkout-dev", "web")
+    found = document(tree, Asked(ADA, "UPDATE", NETPOL, new, old, subresource="status", dry_run=True))
+    assert found.request == Request(
+        "UPDATE", Kind("networking.k8s.io", "v1", "NetworkPolicy"), "status", "checkout-dev", "web", dry_run=True
+    )
+    assert found.user == User("ada", ADA.groups)
+    assert found.break_glass_groups == GROUPS
+    assert (found.tree, found.organization, found.enforcement) == (True, "acme", {})
+    assert found.object == {**new, "metadata": {**Metadata().model_dump(), **new["metadata"]}}
+    assert found.old_object == {**old, "metadata": {**Metadata().model_dump(), **old["metadata"]}}
+
+
+def test_a_document_is_json(tree: Tree) -> None:
+    """What is recorded can be decided again: everything of it survives the way to OPA."""
+    found = document(tree, Asked(ADA, "CREATE", NETPOL, policy("checkout-dev", spec=FROM_TEN)))
+    again = orjson.loads(orjson.dumps(found))
+    assert again["places"]["new"]["path"] == list(CHECKOUT)
+    assert again["reach"]["ingress"]["widens"] is True
+
+
+# The slice of the tree.
+
+
+@pytest.mark.parametrize(
+    ("asked", "keys"),
+    [
+        pytest.param(Asked(ADA, "CREATE", NETPOL, policy("checkout-dev")), CHECKOUT, id="policy"),
+        pytest.param(Asked(TWO, "CREATE", NETPOL, policy("checkout-dev")), CHECKOUT, id="not-those-of-the-caller"),
+        pytest.param(Asked(ADA, "DELETE", NETPOL, None, policy("checkout-dev")), CHECKOUT, id="deleted-policy"),
+        pytest.param(Asked(IVAN, "CREATE", NETPOL, policy("monitoring")), (ORG,), id="policy-in-an-unowned-namespace"),
+        pytest.param(Asked(ADA, "CREATE", NETPOL, policy("nowhere")), (ORG,), id="policy-in-an-unknown-namespace"),
+        pytest.param(Asked(ADA, "CREATE", NETPOL, policy("kube-system")), (ORG,), id="policy-in-a-reserved-namespace"),
+        pytest.param(Asked(OZ, "CREATE", NETPOL, policy("lost")), (ORG,), id="policy-in-an-orphaned-namespace"),
+        pytest.param(
+            Asked(ADA, "CREATE", NAMESPACE, namespace("checkout-new", owned("checkout"))),
+            CHECKOUT,
+            id="owned-namespace",
+        ),
+        pytest.param(
+            Asked(ADA, "CREATE", NAMESPACE, namespace("new", {WORKSPACE: "ghost"})), (ORG,), id="no-workspace"
+        ),
+        pytest.param(
+            Asked(PAM, "UPDATE", NAMESPACE, namespace("n", owned("refunds")), namespace("n", owned("checkout"))),
+            (*CHECKOUT, *REFUNDS),
+            id="a-move-needs-both-ends",
+        ),
+        pytest.param(
+            Asked(PAM, "UPDATE", NAMESPACE, namespace("n"), namespace("n", owned("checkout"))), CHECKOUT, id="a-release"
+        ),
+        pytest.param(
+            Asked(PAM, "UPDATE", NAMESPACE, namespace("n", owned("ranking", "search")), namespace("n")),
+            RANKING,
+            id="adoption",
+        ),
+        pytest.param(
+            Asked(PAM, "DELETE", NAMESPACE, None, namespace("n", owned("ranking", "search"))),
+            RANKING,
+            id="deleted-namespace",
+        ),
+        pytest.param(Asked(STRANGER, "CREATE", NAMESPACE, namespace("new")), (ORG,), id="a-stranger-without-label"),
+        pytest.param(Asked(ADA, "CREATE", NAMESPACE, namespace("new")), CHECKOUT, id="one-workspace-of-the-caller"),
+        pytest.param(
+            Asked(TWO, "CREATE", NAMESPACE, namespace("new")), (*CHECKOUT, *REFUNDS), id="both-workspaces-of-the-caller"
+        ),
+        pytest.param(
+            Asked(TWO, "UPDATE", NAMESPACE, namespace("new"), namespace("new")),
+            (ORG,),
+            id="of-the-caller-on-create-alone",
+        ),
+        pytest.param(
+            Asked(OZ, "CREATE", NAMESPACE, namespace("ci", owned("checkout"))),
+            (*CHECKOUT, "Workspace/open", "Project/search"),
+            id="whoever-names-an-account-of-the-namespace",
+        ),
+        pytest.param(
+            Asked(OZ, "CREATE", NAMESPACE, namespace("gitops")), (ORG,), id="the-organization-names-an-account"
+        ),
+        pytest.param(Asked(OZ, "DELETE", BASELINE, None, other_policy(BASELINE, name="edge")), (ORG,), id="baseline"),
+        pytest.param(Asked(OZ, "CONNECT", ("", "v1", "Pod", "pods")), (ORG,), id="nothing-under-review"),
+    ],
+)
+def test_the_slice_has_what_is_needed_and_nothing_more(tree: Tree, asked: Asked, keys: tuple[str, ...]) -> None:
+    """The organization always, the paths of the places, and who names an account; in a fixed order."""
+    found = document(tree, asked).tenants
+    assert list(found) == sorted(set(keys))
+    assert all(found[key] is tree.tenants[key] for key in found)
+
+
+# The places.
+
+
+@pytest.mark.parametrize(
+    ("asked", "new", "old"),
+    [
+        pytest.param(Asked(ADA, "CREATE", NETPOL, policy("checkout-dev")), "owned", None, id="policy-created"),
+        pytest.param(
+            Asked(ADA, "UPDATE", NETPOL, policy("lost"), policy("lost")), "orphaned", "orphaned", id="updated"
+        ),
+        pytest.param(Asked(ADA, "DELETE", NETPOL, None, policy("monitoring")), None, "unowned", id="policy-deleted"),
+        pytest.param(Asked(ADA, "CREATE", NETPOL, policy("nowhere")), "unknown", None, id="in-an-unknown-namespace"),
+        pytest.param(Asked(ADA, "CREATE", BASELINE, other_policy(BASELINE)), None, None, id="in-no-namespace"),
+        pytest.param(
+            Asked(ADA, "CREATE", NAMESPACE, namespace("new", owned("checkout"))), "owned", None, id="namespace"
+        ),
+        pytest.param(Asked(ADA, "CREATE", NAMESPACE, namespace("new")), "unowned", None, id="namespace-without-label"),
+        pytest.param(Asked(ADA, "CREATE", NAMESPACE, namespace("kube-system")), "reserved", None, id="reserved"),
+        pytest.param(
+            Asked(ADA, "UPDATE", NAMESPACE, namespace("n", {WORKSPACE: "ghost"}), namespace("n", owned("checkout"))),
+            "orphaned",
+            "owned",
+            id="moved-to-nowhere",
+        ),
+        pytest.param(
+            Asked(ADA, "DELETE", NAMESPACE, None, namespace("n", owned("checkout"))), None, "owned", id="deleted"
+        ),
+    ],
+)
+def test_places_are_before_and_after(tree: Tree, asked: Asked, new: str | None, old: str | None) -> None:
+    """A Namespace stands where its own labels say, another object where its namespace stands in the tree."""
+    assert standings(document(tree, asked).places) == (new, old)
+
+
+def test_a_namespace_is_placed_by_the_labels_under_review(tree: Tree) -> None:
+    """Not by those of the namespace that exists: the review decides on what would be."""
+    asked = Asked(OZ, "UPDATE", NAMESPACE, namespace("checkout-dev", owned("refunds")), namespace("checkout-dev"))
+    places = document(tree, asked).places
+    assert places.new
+    assert places.old
+    assert (places.new.workspace, places.old.workspace) == ("refunds", "")
+
+
+def test_identity_is_the_objects_whatever_the_request_says(tree: Tree) -> None:
+    """`request.namespace` and `request.name` never place an object."""
+    asked = Asked(ADA, "CREATE", NETPOL, policy("refunds-dev"), over={"namespace": "checkout-dev", "name": "other"})
+    found = document(tree, asked)
+    assert found.places.new == tree.place_of("refunds-dev")
+    assert (found.request.namespace, found.request.name) == ("checkout-dev", "other")
+
+
+@pytest.mark.parametrize(
+    ("kind", "old"),
+    [
+        pytest.param(NETPOL, policy("refunds-dev"), id="policy"),
+        pytest.param(NAMESPACE, namespace("refunds-dev", owned("refunds")), id="namespace"),
+    ],
+)
+def test_a_deletion_is_of_the_old_object_alone(tree: Tree, kind: tuple[str, str, str, str], old: Json) -> None:
+    """Neither an `object` that somebody puts beside it nor a missing name changes the place."""
+    forged = {**old, "metadata": {**old["metadata"], "namespace": "checkout-dev", "labels": owned("checkout")}}
+    asked = Asked(BO, "DELETE", kind, forged, old, over={"name": "", "namespace": ""})
+    found = document(tree, asked)
+    assert found.places.new is None
+    assert found.places.old == tree.place_of("refunds-dev")
+    assert set(found.tenants) == set(REFUNDS)
+    assert found.reach is None
+
+
+def test_kept_is_the_new_object_with_the_old_workspace(tree: Tree) -> None:
+    """What an update would be if it had not touched the label; only where there is a before and an after."""
+    new, old = namespace("n", {"tier": "edge", WORKSPACE: "refunds"}), namespace("n", owned("checkout"))
+    kept = document(tree, Asked(OZ, "UPDATE", NAMESPACE, new, old)).places.kept
+    assert kept
+    assert (kept.workspace, kept.baselines) == ("checkout", ("edge", "zero-trust"))
+    assert document(tree, Asked(OZ, "CREATE", NAMESPACE, new)).places.kept is None
+    assert document(tree, Asked(OZ, "DELETE", NAMESPACE, None, old)).places.kept is None
+    assert document(tree, Asked(OZ, "UPDATE", NETPOL, policy("lost"), policy("lost"))).places.kept is None
+
+
+@pytest.mark.parametrize(
+    ("caller", "workspaces"),
+    [
+        pytest.param(ADA, ["checkout"], id="one"),
+        pytest.param(TWO, ["checkout", "refunds"], id="several"),
+        pytest.param(Caller("rita"), ["checkout"], id="a-reader-whom-rego-leaves-out"),
+        pytest.param(PAM, [], id="a-project-admin"),
+        pytest.param(OZ, [], id="an-organization-admin"),
+        pytest.param(AUDITOR, [], id="an-organization-reader"),
+        pytest.param(STRANGER, [], id="nobody-we-know"),
+        pytest.param(NOBODY, [], id="an-empty-name-with-groups"),
+        pytest.param(Caller("Rita"), [], id="another-case"),
+        pytest.param(Caller("rit"), [], id="a-prefix"),
+        pytest.param(Caller("checkout-team"), [], id="a-user-called-like-a-group"),
+        pytest.param(Caller("x", ("rita",)), [], id="a-group-called-like-a-user"),
+        pytest.param(ARGOCD, [], id="an-account-of-the-organizations"),
+        pytest.param(Caller("system:serviceaccount:ci:deployer"), ["open"], id="an-account"),
+        pytest.param(Caller("system:serviceaccount:ci-2:deployer"), [], id="an-account-of-another-namespace"),
+        pytest.param(Caller("system:serviceaccount:ci:deployer-2"), [], id="an-account-of-a-longer-name"),
+        pytest.param(Caller("system:serviceaccount:ci:deployer:x"), [], id="an-account-with-a-colon-more"),
+        pytest.param(Caller("system:serviceaccount:ci"), [], id="half-an-account"),
+        pytest.param(Caller("System:serviceaccount:ci:deployer"), [], id="an-account-in-another-case"),
+        pytest.param(Caller("deployer"), [], id="an-accounts-bare-name"),
+    ],
+)
+def test_candidates_are_the_workspaces_that_name_the_caller(tree: Tree, caller: Caller, workspaces: list[str]) -> None:
+    """For a namespace created without the label, by exact identity; an empty user name is nobody's."""
+    found = document(tree, Asked(caller, "CREATE", NAMESPACE, namespace("new", {"tier": "edge"}))).places.administered
+    assert [place.workspace for place in found] == workspaces
+    assert all(place.namespace == "new" and place.standing == Standing.OWNED for place in found)
+    assert all("edge" in place.baselines for place in found)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        pytest.param(Asked(ADA, "CREATE", NAMESPACE, namespace("n", {WORKSPACE: "refunds"})), id="a-label-is-there"),
+        pytest.param(Asked(ADA, "UPDATE", NAMESPACE, namespace("n"), namespace("n")), id="an-update"),
+        pytest.param(Asked(ADA, "DELETE", NAMESPACE, None, namespace("n")), id="a-deletion"),
+        pytest.param(Asked(ADA, "CREATE", NETPOL, policy("monitoring")), id="a-policy"),
+    ],
+)
+def test_there_are_no_candidates_where_nothing_is_filled_in(tree: Tree, asked: Asked) -> None:
+    """Only a namespace created without the label gets one."""
+    assert document(tree, asked).places.administered == ()
+
+
+def test_an_empty_label_is_none(tree: Tree) -> None:
+    """`portcullis.dev/workspace: ""` is filled in like an absent one."""
+    asked = Asked(ADA, "CREATE", NAMESPACE, namespace("new", {WORKSPACE: ""}))
+    assert [place.workspace for place in document(tree, asked).places.administered] == ["checkout"]
+
+
+def test_a_namespace_that_gets_its_name_later_has_a_place(tree: Tree) -> None:
+    """With generateName there is neither a name nor a map of labels."""
+    asked = Asked(ADA, "CREATE", NAMESPACE, {"metadata": {"generateName": "checkout-", "labels": None}})
+    found = document(tree, asked).places
+    assert found.new == Place("", Standing.UNOWNED, path=(ORG,))
+    assert [place.workspace for place in found.administered] == ["checkout"]
+
+
+# Who names the object.
+
+
+@pytest.mark.parametrize(
+    ("asked", "accounts", "baselines"),
+    [
+        pytest.param(Asked(OZ, "CREATE", NAMESPACE, namespace("gitops")), (ORG,), (), id="namespace-of-an-account"),
+        pytest.param(Asked(OZ, "DELETE", NAMESPACE, None, namespace("ci")), ("Workspace/open",), (), id="deleted"),
+        pytest.param(Asked(OZ, "CREATE", NAMESPACE, namespace("gitops-2")), (), (), id="another-namespace"),
+        pytest.param(Asked(OZ, "CREATE", NETPOL, policy("gitops", "gitops")), (), (), id="a-policy-in-it"),
+        pytest.param(
+            Asked(OZ, "CREATE", BASELINE, other_policy(BASELINE, name="zero-trust")), (), (ORG,), id="baseline"
+        ),
+        pytest.param(
+            Asked(OZ, "DELETE", BASELINE, None, other_policy(BASELINE, name="zero-trust")), (), (ORG,), id="gone"
+        ),
+        pytest.param(Asked(OZ, "CREATE", BASELINE, other_policy(BASELINE, name="edge")), (), (), id="unnamed-baseline"),
+    ],
+)
+def test_who_names_the_object_is_known(
+    tree: Tree, asked: Asked, accounts: tuple[str, ...], baselines: tuple[str, ...]
+) -> None:
+    """Of a namespace those who name an account in it, of a NetworkBaseline those who name it."""
+    found = document(tree, asked)
+    assert (found.service_accounts, found.named_by) == (accounts, baselines)
+
+
+# What a policy opens.
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        pytest.param(Asked(ADA, "CREATE", NETPOL, policy("monitoring", spec=FROM_TEN)), id="no-baseline-applies"),
+        pytest.param(Asked(ADA, "CREATE", NETPOL, policy("lost", spec=FROM_TEN)), id="orphaned"),
+        pytest.param(Asked(ADA, "CREATE", NETPOL, policy("nowhere", spec=FROM_TEN)), id="unknown-namespace"),
+        pytest.param(Asked(ADA, "CREATE", NETPOL, policy("kube-system", spec=FROM_TEN)), id="reserved-namespace"),
+        pytest.param(Asked(ADA, "DELETE", NETPOL, None, policy("checkout-dev", spec=FROM_TEN)), id="a-deletion"),
+        pytest.param(Asked(ADA, "CREATE", NAMESPACE, namespace("n", owned("checkout"))), id="a-namespace"),
+        pytest.param(
+            Asked(ADA, "CREATE", CILIUM_POLICY, other_policy(CILIUM_POLICY, "monitoring")), id="cilium-elsewhere"
+        ),
+    ],
+)
+def test_reach_is_gathered_only_where_a_guardrail_asks(tree: Tree, asked: Asked) -> None:
+    """In namespaces that a baseline applies to, and never for what goes away."""
+    assert document(tree, asked).reach is None
+
+
+@pytest.mark.parametrize("name", ["checkout-dev", "edge"], ids=["by-its-tenants", "by-a-selector"])
+def test_reach_is_gathered_where_a_baseline_applies(tree: Tree, name: str) -> None:
+    """However the namespace got its baseline."""
+    reach = document(tree, Asked(ADA, "CREATE", NETPOL, policy(name, spec=FROM_TEN))).reach
+    assert reach
+    assert reach.ingress
+    assert reach.ingress.ipv4 == 2**-8
+    assert reach.ingress.widens
+
+
+def half(*, first: bool) -> Json:
+    """Return a spec that opens an eighth of IPv4, for the pods of the policy `first-half` of the tree."""
+    cidr = "0.0.0.0/3" if first else "32.0.0.0/3"
+    return {"podSelector": {"matchLabels": {"app": "halves"}}, "ingress": [{"from": [{"ipBlock": {"cidr": cidr}}]}]}
+
+
+def test_standing_policies_add_up_without_the_one_that_is_replaced(tree: Tree) -> None:
+    """An update of first-half is not added to its own old version, another policy is."""
+    new = Asked(ADA, "CREATE", NETPOL, policy("checkout-dev", "second-half", half(first=False)))
+    reach = document(tree, new).reach
+    assert reach
+    assert reach.ingress
+    assert (reach.ingress.joint_ipv4, reach.ingress.joint_with) == (0.25, ("first-half",))
+    after, before = (policy("checkout-dev", "first-half", half(first=each)) for each in (False, True))
+    reach = document(tree, Asked(ADA, "UPDATE", NETPOL, after, before)).reach
+    assert reach
+    assert reach.ingress
+    assert (reach.ingress.joint_ipv4, reach.ingress.joint_with) == (0.125, ())
+    assert reach.ingress.widens
+
+
+@pytest.mark.parametrize(
+    ("old", "widens"),
+    [
+        pytest.param(FROM_TEN, False, id="the-same"),
+        pytest.param({"ingress": [{}]}, False, id="narrower"),
+        pytest.param(DENY_ALL, True, id="wider"),
+        pytest.param(None, True, id="an-old-object-without-spec"),
+    ],
+)
+def test_an_update_is_compared_with_the_old_object(tree: Tree, old: Json | None, *, widens: bool) -> None:
+    """An old spec that is null is a default deny, not a missing object."""
+    before = {**policy("checkout-dev"), "spec": old}
+    reach = document(tree, Asked(ADA, "UPDATE", NETPOL, policy("checkout-dev", spec=FROM_TEN), before)).reach
+    assert reach
+    assert reach.ingress
+    assert reach.ingress.widens == widens
+
+
+def test_injected_policies_do_not_count(tree: Tree) -> None:
+    """The tree's own default deny stands in the namespace and is no part of what is open."""
+    assert injected("checkout-dev")["metadata"]["name"] in {each.name for each in tree._policies["checkout-dev"]}, (
+        "the tree of the cases has it"
+    )
+    reach = document(tree, Asked(ADA, "CREATE", NETPOL, policy("checkout-dev", spec=FROM_TEN))).reach
+    assert reach
+    assert reach.ingress
+    assert "zero-trust.default-deny" not in reach.ingress.joint_with
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "told"),
+    [
+        pytest.param(CILIUM_POLICY, {}, "spec.endpointSelector cannot be read", id="cilium"),
+        pytest.param(CALICO_POLICY, {}, "not understand NetworkPolicy of crd.projectcalico.org yet", id="calico"),
+        pytest.param(NETPOL, {"ingress": [{"from": [{"ipBlock": {"cidr": "x"}}]}]}, "'x' is not a CIDR", id="bad-cidr"),
+        pytest.param(NETPOL, [], "spec cannot be read", id="no-spec"),
+    ],
+)
+def test_what_cannot_be_read_is_a_fact(tree: Tree, kind: tuple[str, str, str, str], spec: Any, told: str) -> None:
+    """Rego denies on it; nothing is guessed."""
+    sent = {**other_policy(kind, "checkout-dev"), "spec": spec}
+    reach = document(tree, Asked(ADA, "CREATE", kind, sent)).reach
+    assert reach
+    assert told in reach.unreadable[0]
+    assert reach.ingress is None
+
+
+# Without a tree.
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        pytest.param(Asked(ADA, "CREATE", NETPOL, policy("checkout-dev", spec=FROM_TEN)), id="policy"),
+        pytest.param(Asked(ADA, "CREATE", NAMESPACE, namespace("new")), id="namespace"),
+        pytest.param(Asked(ADA, "DELETE", BASELINE, None, other_policy(BASELINE, name="zero-trust")), id="baseline"),
+    ],
+)
+def test_without_a_tree_there_is_the_request_alone(asked: Asked) -> None:
+    """The document says that the tree is not loaded, and holds nothing that would need it."""
+    found = document(None, asked)
+    assert (found.tree, found.organization, found.enforcement, found.tenants) == (False, "", {}, {})
+    assert found.places == Places()
+    assert (found.service_accounts, found.named_by, found.reach) == ((), (), None)
+    assert found.user.name == ADA.name
+    assert (found.object is None, found.old_object is None) == (asked.new is None, asked.old is None)
+    assert found.break_glass_groups == GROUPS
