@@ -70,6 +70,18 @@ test_deny_role if {
 	not holds(fixtures.nobody, "Organization/acme", "OrgAdmin")
 }
 
+test_allow_every_role_at_its_level if {
+	every kind, names in {
+		"Organization": ["OrgAdmin", "InfraAdmin", "OrgReader", "SystemWriter"],
+		"Project": ["ProjectAdmin", "ProjectReader"],
+		"Workspace": ["WorkspaceAdmin", "WorkspaceReader"],
+	} {
+		all := [fixtures.grant(name, [fixtures.user("ada")]) | some name in names]
+		tenants := {"k": fixtures.tenant(kind, "k", "", all)}
+		roles.held == {"k": {name | some name in names}} with input as {"user": fixtures.ada, "tenants": tenants}
+	}
+}
+
 test_deny_role_of_another_level if {
 	odd := fixtures.tenant("Workspace", "w", "p", [fixtures.grant("OrgAdmin", [fixtures.user("ada")])])
 	roles.held == {"Workspace/w": set()} with input as {"user": fixtures.ada, "tenants": {"Workspace/w": odd}}

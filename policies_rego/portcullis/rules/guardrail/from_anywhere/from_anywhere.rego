@@ -16,21 +16,20 @@ import data.portcullis.guardrails
 import data.portcullis.result
 
 deny contains violation if {
-	applies
-	not guardrails.narrow("ingress")
+	wide
 	not guardrails.narrows("ingress")
 	violation := result.violation(rego.metadata.chain(), $"{asked.line}: {reason}")
 }
 
 deny contains violation if {
-	applies
-	not guardrails.narrow("ingress")
+	wide
 	guardrails.narrows("ingress")
 	violation := result.warning(rego.metadata.chain(), $"{asked.line} as it is, but it opens nothing more: {reason}")
 }
 
-applies if {
+wide if {
 	guardrails.judged
+	not guardrails.narrow("ingress")
 	guardrails.setting(input.places.new, "fromAnywhere", "Deny") != "Allow"
 }
 

@@ -16,21 +16,20 @@ import data.portcullis.guardrails
 import data.portcullis.result
 
 deny contains violation if {
-	applies
-	not guardrails.narrow("egress")
+	wide
 	not guardrails.narrows("egress")
 	violation := result.violation(rego.metadata.chain(), $"{asked.line}: {reason}")
 }
 
 deny contains violation if {
-	applies
-	not guardrails.narrow("egress")
+	wide
 	guardrails.narrows("egress")
 	violation := result.warning(rego.metadata.chain(), $"{asked.line} as it is, but it opens nothing more: {reason}")
 }
 
-applies if {
+wide if {
 	guardrails.judged
+	not guardrails.narrow("egress")
 	guardrails.setting(input.places.new, "toAnywhere", "Deny") != "Allow"
 }
 

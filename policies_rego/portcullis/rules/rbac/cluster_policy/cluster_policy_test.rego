@@ -1,0 +1,220 @@
+package portcullis.rules.rbac.cluster_policy_test
+
+import data.portcullis.fixtures
+import data.portcullis.rules.rbac.cluster_policy
+
+refused := {"rule": "rbac/cluster-policy", "severity": "critical", "level": "enforce", "fixed": false}
+
+filled := fixtures.object_of("", "zero-trust", {"policies": [{"name": "deny"}]})
+
+emptied := fixtures.object_of("", "zero-trust", {"policies": []})
+
+definition(group, kind) := fixtures.object_of("", $"{lower(kind)}s.{group}", {"group": group, "names": {"kind": kind}})
+
+ours := definition("portcullis.dev", "Project")
+
+covered := definition("cilium.io", "CiliumNetworkPolicy")
+
+foreign := definition("example.com", "Widget")
+
+creation(who, kind, new) := fixtures.created(who, kind, new, null)
+
+change(who, kind, old, new) := fixtures.updated(who, kind, old, new, [null, null])
+
+deletion(who, kind, old) := fixtures.deleted(who, kind, old, null)
+
+requests(who, kind, each) := [creation(who, kind, each), change(who, kind, each, each), deletion(who, kind, each)]
+
+named(document) := fixtures.put(document, "/named_by", ["Organization/acme", "Project/payments"])
+
+test_allow_empty_document if cluster_policy.deny == set() with input as {}
+
+test_allow_platform if {
+	every who in [fixtures.oz, fixtures.ivan] {
+		every kind in [fixtures.cluster_policy, fixtures.baseline] {
+			every document in requests(who, kind, filled) { cluster_policy.deny == set() with input as document }
+		}
+		cluster_policy.deny == set() with input as creation(who, fixtures.definition, ours)
+		cluster_policy.deny == set() with input as change(who, fixtures.definition, covered, covered)
+	}
+}
+
+test_deny_tenants if {
+	every who in [fixtures.ada, fixtures.pam, fixtures.rita, fixtures.zed, fixtures.root] {
+		every kind in [fixtures.cluster_policy, fixtures.baseline] {
+			every document in requests(who, kind, filled) {
+				parts := [$"{who.name} may not ", $" {kind.kind} zero-trust: it holds in the whole cluster. Allowed: "]
+				fixtures.denied(cluster_policy.deny, refused, parts) with input as document
+			}
+		}
+	}
+}
+
+test_deny_says_who_may_to_who_sees if {
+	parts := ["Allowed: InfraAdmin of acme (User ivan, ServiceAccount gitops/argocd), OrgAdmin of acme (Group acme-admins)"]
+	fixtures.denied(cluster_policy.deny, refused, parts) with input as creation(fixtures.caller("olga", ["acme-audit"]), fixtures.cluster_policy, filled)
+	fixtures.denied(cluster_policy.deny, refused, ["Allowed: an InfraAdmin or OrgAdmin of the organization"]) with input as creation(fixtures.ada, fixtures.cluster_policy, filled)
+}
+
+test_deny_empty_user_name if {
+	fixtures.denied(cluster_policy.deny, refused, ["a caller without a name may not create"]) with input as creation(fixtures.nobody, fixtures.cluster_policy, filled)
+}
+
+test_allow_other_kinds if {
+	cluster_policy.deny == set() with input as creation(fixtures.zed, fixtures.pod, filled)
+	cluster_policy.deny == set() with input as creation(fixtures.zed, fixtures.network_policy, filled)
+	cluster_policy.deny == set() with input as named(deletion(fixtures.zed, fixtures.pod, filled))
+}
+
+test_allow_status_of_a_custom_resource if {
+	cluster_policy.deny == set() with input as fixtures.subresource(change(fixtures.zed, fixtures.cluster_policy, filled, filled), "status")
+	cluster_policy.deny == set() with input as named(fixtures.subresource(change(fixtures.zed, fixtures.baseline, filled, emptied), "status"))
+}
+
+test_deny_other_subresources if {
+	fixtures.denied(cluster_policy.deny, refused, []) with input as fixtures.subresource(change(fixtures.zed, fixtures.cluster_policy, filled, filled), "scale")
+}
+
+test_deny_unknown_version if {
+	every who in [fixtures.oz, fixtures.cilium] {
+		every kind in [fixtures.cluster_policy, fixtures.definition] {
+			document := fixtures.put(creation(who, kind, covered), "/request/kind/version", "v9")
+			fixtures.denied(cluster_policy.deny, refused, ["version v9 is not known here"]) with input as document
+		}
+	}
+}
+
+test_deny_inconsistent if {
+	every who in [fixtures.oz, fixtures.cilium] {
+		document := fixtures.put(creation(who, fixtures.cluster_policy, filled), "/request/name", "other")
+		fixtures.denied(cluster_policy.deny, refused, ["what it speaks of cannot be told from the object"]) with input as document
+	}
+}
+
+test_deny_without_an_object if {
+	parts := ["what it speaks of cannot be told from the object"]
+	fixtures.denied(cluster_policy.deny, refused, parts) with input as fixtures.put(creation(fixtures.oz, fixtures.cluster_policy, filled), "/object", null)
+	fixtures.denied(cluster_policy.deny, refused, parts) with input as fixtures.put(creation(fixtures.oz, fixtures.definition, foreign), "/object", null)
+}
+
+test_deny_unknown_operation if {
+	document := fixtures.put(creation(fixtures.oz, fixtures.cluster_policy, filled), "/request/operation", "CONNECT")
+	fixtures.denied(cluster_policy.deny, refused, ["oz may not connect"]) with input as document
+	fixtures.denied(cluster_policy.deny, refused, ["oz may not connect"]) with input as document with data.portcullis.asked.consistent as true
+}
+
+test_allow_system_writer if {
+	every document in requests(fixtures.cilium, fixtures.cluster_policy, filled) { cluster_policy.deny == set() with input as document }
+	cluster_policy.deny == set() with input as creation(fixtures.cilium, fixtures.definition, covered)
+}
+
+test_deny_system_writer_what_is_ours if {
+	every document in requests(fixtures.cilium, fixtures.baseline, filled) {
+		fixtures.denied(cluster_policy.deny, refused, ["it holds in the whole cluster"]) with input as document
+	}
+	fixtures.denied(cluster_policy.deny, refused, ["it holds in the whole cluster"]) with input as creation(fixtures.cilium, fixtures.definition, ours)
+	fixtures.denied(cluster_policy.deny, refused, ["it holds in the whole cluster"]) with input as change(fixtures.cilium, fixtures.definition, ours, covered)
+}
+
+test_allow_foreign_definitions if {
+	every document in requests(fixtures.zed, fixtures.definition, foreign) { cluster_policy.deny == set() with input as document }
+	every document in requests(fixtures.zed, fixtures.definition, definition("cilium.io", "CiliumNode")) {
+		cluster_policy.deny == set() with input as document
+	}
+}
+
+test_deny_definitions if {
+	every each in [ours, covered, definition("portcullis.dev", "Anything")] {
+		fixtures.denied(cluster_policy.deny, refused, ["zed may not create CustomResourceDefinition", "it holds in the whole cluster"]) with input as creation(fixtures.zed, fixtures.definition, each)
+		fixtures.denied(cluster_policy.deny, refused, ["zed may not update"]) with input as change(fixtures.zed, fixtures.definition, each, foreign)
+		fixtures.denied(cluster_policy.deny, refused, ["zed may not update"]) with input as change(fixtures.zed, fixtures.definition, foreign, each)
+	}
+}
+
+test_deny_unreadable_definitions if {
+	every spec in [{}, {"group": 7}, {"group": null}, null] {
+		each := fixtures.object_of("", "x", spec)
+		fixtures.denied(cluster_policy.deny, refused, []) with input as creation(fixtures.zed, fixtures.definition, each)
+		fixtures.denied(cluster_policy.deny, refused, []) with input as change(fixtures.zed, fixtures.definition, foreign, each)
+	}
+	fixtures.denied(cluster_policy.deny, refused, []) with input as creation(fixtures.zed, fixtures.definition, fixtures.without(foreign, "/spec"))
+}
+
+test_deny_deleting_a_definition_even_to_the_platform if {
+	every who in [fixtures.oz, fixtures.ivan, fixtures.namespace_controller] {
+		every each in [ours, covered] {
+			parts := ["may not delete CustomResourceDefinition", "all its objects would go with it unseen. Allowed: break-glass alone"]
+			fixtures.denied(cluster_policy.deny, refused, parts) with input as deletion(who, fixtures.definition, each)
+		}
+	}
+}
+
+test_deny_deleting_a_definition_to_tenants_twice if {
+	found := cluster_policy.deny with input as deletion(fixtures.zed, fixtures.definition, covered)
+	count(found) == 2
+}
+
+test_deny_taking_a_named_baseline_away if {
+	every who in [fixtures.oz, fixtures.ivan] {
+		parts := ["NetworkBaseline zero-trust: the tree names this baseline", "Take it out of there first, or leave a policy in it"]
+		fixtures.denied(cluster_policy.deny, refused, array.concat(parts, ["may not delete"])) with input as named(deletion(who, fixtures.baseline, filled))
+		fixtures.denied(cluster_policy.deny, refused, array.concat(parts, ["may not update"])) with input as named(change(who, fixtures.baseline, filled, emptied))
+		fixtures.denied(cluster_policy.deny, refused, parts) with input as named(change(who, fixtures.baseline, filled, fixtures.object_of("", "zero-trust", {})))
+		fixtures.denied(cluster_policy.deny, refused, array.concat(parts, ["may not create"])) with input as named(creation(who, fixtures.baseline, emptied))
+	}
+}
+
+test_deny_taking_a_named_baseline_away_whatever_stands_beside if {
+	document := fixtures.put(named(deletion(fixtures.oz, fixtures.baseline, filled)), "/object", filled)
+	fixtures.denied(cluster_policy.deny, refused, ["the tree names this baseline"]) with input as document
+}
+
+test_allow_changing_a_named_baseline if {
+	cluster_policy.deny == set() with input as named(change(fixtures.oz, fixtures.baseline, filled, filled))
+	cluster_policy.deny == set() with input as named(creation(fixtures.oz, fixtures.baseline, filled))
+}
+
+test_allow_taking_a_baseline_away_that_nobody_names if {
+	cluster_policy.deny == set() with input as deletion(fixtures.oz, fixtures.baseline, filled)
+	cluster_policy.deny == set() with input as change(fixtures.oz, fixtures.baseline, filled, emptied)
+}
+
+test_allow_system_delete if {
+	cluster_policy.deny == set() with input as deletion(fixtures.namespace_controller, fixtures.cluster_policy, filled)
+	cluster_policy.deny == set() with input as deletion(fixtures.namespace_controller, fixtures.baseline, filled)
+}
+
+held := object.union(filled, {"metadata": {"finalizers": ["portcullis.dev/kept"]}})
+
+test_allow_system_release if {
+	cluster_policy.deny == set() with input as change(fixtures.namespace_controller, fixtures.baseline, held, filled)
+}
+
+test_deny_system_anything_else if {
+	fixtures.denied(cluster_policy.deny, refused, []) with input as creation(fixtures.namespace_controller, fixtures.cluster_policy, filled)
+	fixtures.denied(cluster_policy.deny, refused, []) with input as change(fixtures.namespace_controller, fixtures.cluster_policy, filled, emptied)
+}
+
+test_deny_others_a_release if {
+	fixtures.denied(cluster_policy.deny, refused, []) with input as change(fixtures.zed, fixtures.cluster_policy, held, filled)
+}
+
+test_allow_controller_its_finalizer if {
+	cluster_policy.deny == set() with input as change(fixtures.controller, fixtures.baseline, filled, held)
+	cluster_policy.deny == set() with input as change(fixtures.controller, fixtures.baseline, held, filled)
+}
+
+test_deny_controller_anything_else if {
+	fixtures.denied(cluster_policy.deny, refused, []) with input as change(fixtures.controller, fixtures.baseline, filled, emptied)
+	fixtures.denied(cluster_policy.deny, refused, []) with input as creation(fixtures.controller, fixtures.baseline, filled)
+	fixtures.denied(cluster_policy.deny, refused, []) with input as deletion(fixtures.controller, fixtures.baseline, filled)
+	fixtures.denied(cluster_policy.deny, refused, []) with input as change(fixtures.controller, fixtures.cluster_policy, filled, filled)
+	fixtures.denied(cluster_policy.deny, refused, []) with input as change(fixtures.zed, fixtures.baseline, filled, held)
+}
+
+test_deny_controller_other_operations_with_the_same_spec if {
+	every operation in ["CREATE", "DELETE"] {
+		document := fixtures.put(change(fixtures.controller, fixtures.baseline, filled, filled), "/request/operation", operation)
+		fixtures.denied(cluster_policy.deny, refused, []) with input as document
+	}
+}
