@@ -330,6 +330,7 @@ def _namespaces() -> list[Case]:
         "workspace-admin-creates-where-an-account-lives": create(
             ADA, namespace("gitops", owned("checkout"), annotations={"portcullis.dev/baseline": PENDING}), NAMESPACE
         ),
+        "infra-admin-creates-where-all-accounts-have-a-role": create(IVAN, namespace("runners"), NAMESPACE),
         "other-project-admin-creates-where-an-account-lives": create(
             PAM, namespace("ci", owned("checkout"), annotations={"portcullis.dev/baseline": PENDING}), NAMESPACE
         ),
@@ -406,6 +407,9 @@ def _namespace_labels() -> list[Case]:
             OZ, mine, namespace("checkout-dev", {"portcullis.dev/project": "payments"}), NAMESPACE
         ),
         "empty-left-over": create(IVAN, namespace("tools", {"portcullis.dev/project": ""}), NAMESPACE),
+        "a-label-selects-a-baseline-and-the-gate-stays-off": update(
+            IVAN, namespace("monitoring"), namespace("monitoring", {"tier": "edge"}), NAMESPACE
+        ),
         "unowned-with-project": create(IVAN, namespace("tools", {"portcullis.dev/project": "payments"}), NAMESPACE),
         "state-forged-at-creation": create(
             ADA, namespace("checkout-new", owned("checkout"), annotations={baseline: '{"state":"Ready"}'}), NAMESPACE

@@ -15,6 +15,7 @@ from tests.cases.reviews import (
     CONTROLLER,
     IVAN,
     NAMESPACE,
+    NAMESPACE_CONTROLLER,
     NETPOL,
     OZ,
     PAM,
@@ -123,6 +124,9 @@ UPDATED: dict[str, tuple[Caller, Json, Json, Json]] = {
     "labels-on-kube-system-mean-nothing": (OZ, namespace("kube-system"), namespace("kube-system", owned("checkout")), {
         "labels": {WORKSPACE: "checkout"},
     }),
+    "a-label-goes-off-kube-system": (
+        IVAN, namespace("kube-system", {WORKSPACE: "checkout"}), namespace("kube-system"), {},
+    ),
     "stale-labels-follow-the-tree": (
         ADA,
         namespace("checkout-dev", owned("checkout", "former")),
@@ -148,7 +152,11 @@ def test_a_generated_name_is_no_hindrance(gate: Gate, loop: Loop) -> None:
     assert after(loop, gate, asked) == STAMPED
 
 
+STALE = namespace("checkout-dev", {WORKSPACE: "checkout", "portcullis.dev/gate": "x"})
 UNTOUCHED: dict[str, Asked] = {
+    "finalize-by-the-namespace-controller": Asked(NAMESPACE_CONTROLLER, "UPDATE", NAMESPACE, new=STALE, old=STALE, subresource="finalize"),
+    "status-by-the-namespace-controller": Asked(NAMESPACE_CONTROLLER, "UPDATE", NAMESPACE, new=STALE, old=STALE, subresource="status"),
+
     "deletion": Asked(ADA, "DELETE", NAMESPACE, old=MINE),
     "policy": Asked(ADA, "CREATE", NETPOL, new=policy("checkout-dev")),
     "baseline": Asked(IVAN, "CREATE", BASELINE, new=other_policy(BASELINE)),

@@ -5,14 +5,13 @@ Fails closed: whatever keeps us from a whole answer becomes `NoDecisionError`. T
 """
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Annotated, Any, Protocol, TypeVar
 
 import aiohttp
 import orjson
 from opa_client.opa_async import AsyncOpaClient  # type: ignore[import-untyped]  # it ships no types
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BeforeValidator, TypeAdapter, ValidationError
 from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
 from webhook.decision.document import Document
@@ -37,9 +36,20 @@ class Opa(Protocol):
         ...
 
 
+_FOLDERS = TypeAdapter(tuple[tuple[str, str], ...])
+
+
+def _ids(folders: Any) -> frozenset[str]:
+    """Return the ids of rules, which OPA names by their folders: dashes for underscores."""
+    return frozenset("/".join(folder).replace("_", "-") for folder in _FOLDERS.validate_python(folders))
+
+
+_Rules = Annotated[frozenset[str], BeforeValidator(_ids)]
+
+
 class _Decision(TypedDict):
     revision: str
-    rules: frozenset[str]
+    rules: _Rules
     allowed: bool
     break_glass: bool
     undecided: str
@@ -48,7 +58,7 @@ class _Decision(TypedDict):
 
 class _Mutation(TypedDict):
     revision: str
-    rules: frozenset[str]
+    rules: _Rules
     undecided: str
     changes: tuple[Change, ...]
 
@@ -88,7 +98,7 @@ def _json(value: Any) -> str:
 async def decide(opa: Opa, document: Document, policies: Policies, *, seconds: float) -> Decision:
     """Return OPA's decision on `document`; raises `NoDecisionError` unless it is whole and in time."""
     answer = await _ask(opa, document, "portcullis.validate", seconds)
-    decision = _read(lambda: Decision(**_DECISION.validate_python(answer)))
+    decision = Decision(**_read(_DECISION, answer))
     _demand(decision.revision, decision.rules, policies)
     _demand_sense(decision)
     if decision.undecided and not decision.allowed:
@@ -99,7 +109,7 @@ async def decide(opa: Opa, document: Document, policies: Policies, *, seconds: f
 async def mutate(opa: Opa, document: Document, policies: Policies, *, seconds: float) -> Mutation:
     """Return what OPA stamps on the object of `document`; raises `NoDecisionError` like `decide`."""
     answer = await _ask(opa, document, "portcullis.mutate", seconds)
-    mutation = _read(lambda: Mutation(**_MUTATION.validate_python(answer)))
+    mutation = Mutation(**_read(_MUTATION, answer))
     _demand(mutation.revision, mutation.rules, Policies(policies.revision, MUTATION_RULES))
     if mutation.undecided:
         raise NoDecisionError(mutation.undecided, retry=True)
@@ -125,9 +135,9 @@ async def _ask(opa: Opa, document: Document, package: str, seconds: float) -> An
     return answer["result"]
 
 
-def _read(read: Callable[[], T]) -> T:
+def _read(shape: TypeAdapter[T], answer: Any) -> T:
     try:
-        return read()
+        return shape.validate_python(answer)
     except ValidationError as error:
         raise NoDecisionError(f"OPA's answer has another shape: {error.errors()[0]['loc']}", retry=False) from error
 

@@ -30,6 +30,8 @@ from webhook.selector import Selector, read_selector
 K = TypeVar("K")
 V = TypeVar("V")
 
+_ACCOUNTS = "system:serviceaccounts:"
+"""Kubernetes puts every ServiceAccount into the group of its namespace, of this prefix and the namespace's name."""
 _DERIVED = frozenset({PROJECT_LABEL, ORGANIZATION_LABEL, GATE_LABEL})
 
 
@@ -151,14 +153,23 @@ def grow(holdings: Holdings) -> Tree:
         namespaces={each.name: each for each in holdings.namespaces},
         _policies=_grouped((policy.namespace, policy) for policy in holdings.policies),
         _naming_subject=_grouped((subject, key) for key, subject in named),
-        _naming_accounts_of=_grouped(
-            dict.fromkeys((subject.namespace, key) for key, subject in named if subject.kind == "ServiceAccount")
-        ),
+        _naming_accounts_of=_grouped(dict.fromkeys((home, key) for key, subject in named if (home := _home(subject)))),
         _naming_baseline=_grouped(
             dict.fromkeys((name, tenant.key) for tenant in tenants.values() for name in tenant.baselines)
         ),
         _selecting=tuple((name, read_selector(selector)) for name, selector in selecting),
     )
+
+
+def _home(subject: Subject) -> str:
+    """Return the namespace whose ServiceAccounts the subject is one or all of, empty where it is none."""
+    match subject.kind:
+        case "ServiceAccount":
+            return subject.namespace
+        case "Group" if subject.name.startswith(_ACCOUNTS):
+            return subject.name.removeprefix(_ACCOUNTS)
+        case _:
+            return ""
 
 
 def _grouped(pairs: Iterable[tuple[K, V]]) -> dict[K, tuple[V, ...]]:

@@ -52,11 +52,7 @@ default who := "a caller without a name"
 
 who := input.user.name if input.user.name != ""
 
-verb := object.get(
-	{"CREATE": "create", "UPDATE": "update", "DELETE": "delete"},
-	input.request.operation,
-	lower(input.request.operation),
-)
+verb := lower(input.request.operation)
 
 default where := ""
 

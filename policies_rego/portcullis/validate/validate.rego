@@ -24,15 +24,11 @@ decision := {
 	is_string(input.user.name)
 }
 
-rules := {$"{replace(category, "_", "-")}/{replace(name, "_", "-")}": deny |
-	some category, name
-	deny := data.portcullis.rules[category][name].deny
-}
+# By folder, category and rule: a name put together for each would cost a tenth of the decision.
+ran contains [category, name] if data.portcullis.rules[category][name].deny
 
-ran := object.keys(rules)
-
-weighed := {object.union(violation, {"action": action(violation)}) |
-	some violation in rules[_]
+weighed contains object.union(violation, {"action": action(violation)}) if {
+	some violation in data.portcullis.rules[_][_].deny
 }
 
 refused if {
@@ -62,8 +58,10 @@ undecided := "the tenant tree is not loaded" if not input.tree
 
 action(violation) := "warn" if {
 	violation.level == "warn"
-	softened(violation.rule) == "enforce"
-} else := "enforce" if {
+	setting(violation) != "audit"
+} else := setting(violation)
+
+setting(violation) := "enforce" if {
 	violation.fixed
 } else := "enforce" if {
 	violation.rule in never_softened

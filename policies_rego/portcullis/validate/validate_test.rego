@@ -4,13 +4,13 @@ import data.portcullis.fixtures
 import data.portcullis.validate
 
 shipped := {
-	"baseline/managed-policy",
-	"baseline/namespace-labels",
-	"guardrail/from-anywhere",
-	"guardrail/to-anywhere",
-	"rbac/cluster-policy",
-	"rbac/namespace",
-	"rbac/namespace-policy",
+	["baseline", "managed_policy"],
+	["baseline", "namespace_labels"],
+	["guardrail", "from_anywhere"],
+	["guardrail", "to_anywhere"],
+	["rbac", "cluster_policy"],
+	["rbac", "namespace"],
+	["rbac", "namespace_policy"],
 }
 
 asked := object.union(
@@ -82,7 +82,7 @@ test_deny_every_rule_that_finds_something if {
 
 test_deny_another_set_of_rules_shows if {
 	found := ruled(asked, {"a_b": {"c_d": {"deny": set()}}, "e": {"f": {"deny": {violation("e/f")}}, "g": {"else": true}}})
-	found.rules == {"a-b/c-d", "e/f"}
+	found.rules == {["a_b", "c_d"], ["e", "f"]}
 	found.allowed == false
 	ruled(asked, {}).rules == set()
 }
@@ -148,6 +148,13 @@ test_allow_warnings_warn if {
 	weighed(warning("a/b"), {"*": "warn"}) == ["warn", true]
 	weighed(warning("a/b"), {"*": "enforce"}) == ["warn", true]
 	weighed(warning("a/b"), {"*": "off"}) == ["warn", true]
+}
+
+test_allow_warnings_of_fixed_rules_warn if {
+	every value in ["warn", "audit", "enforce"] {
+		weighed(object.union(fixed("a/b"), {"level": "warn"}), {"*": value}) == ["warn", true]
+		weighed(warning("rbac/tenancy"), {"*": value}) == ["warn", true]
+	}
 }
 
 test_allow_warnings_are_softened_too if weighed(warning("a/b"), {"*": "audit"}) == ["audit", true]

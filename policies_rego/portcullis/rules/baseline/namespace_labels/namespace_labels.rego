@@ -20,7 +20,7 @@ import data.portcullis.result
 deny contains violation if {
 	judged
 	changed
-	not input.places.new
+	not input.places.new.standing
 	message := $"{asked.line}: which labels it has to carry is not known"
 	violation := result.fixed(rego.metadata.chain(), message)
 }
@@ -53,6 +53,9 @@ changed if {
 	some key in (derived.keys | {derived.workspace})
 	label(input.object, key) != label(input.old_object, key)
 }
+
+# A label of anybody's may select a baseline.
+changed if derived.labels(input.places.old) != derived.labels(input.places.new)
 
 # An absent label is no string: told apart from one that is empty.
 label(side, key) := side.metadata.labels[key]

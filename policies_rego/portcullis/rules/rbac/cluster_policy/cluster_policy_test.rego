@@ -27,6 +27,13 @@ requests(who, kind, each) := [creation(who, kind, each), change(who, kind, each,
 
 named(document) := fixtures.put(document, "/named_by", ["Organization/acme", "Project/payments"])
 
+test_deny_named_baseline_tells_a_stranger_no_names if {
+	found := cluster_policy.deny with input as named(deletion(fixtures.zed, fixtures.baseline, filled))
+	some violation in found
+	contains(violation.message, "the tree names this baseline (a tenant that you do not see)")
+	every each in found { not contains(each.message, "payments") }
+}
+
 test_allow_empty_document if cluster_policy.deny == set() with input as {}
 
 test_allow_platform if {
