@@ -134,3 +134,11 @@ test_deny_pending_where_no_baseline_applies if {
 test_allow_controller_its_state if {
 	namespace_labels.deny == set() with input as fixtures.put(change(state("a"), state("b"), fixtures.checkout), "/user", fixtures.controller)
 }
+
+test_deny_a_label_that_selects_a_baseline_without_the_gate if {
+	gated := object.union(fixtures.unowned, {"baselines": ["edge"]})
+	new := fixtures.labelled(fixtures.dev, {"tier": "edge"})
+	parts := ["the label portcullis.dev/gate is missing and has to be 'enforced'"]
+	request := fixtures.updated(fixtures.oz, fixtures.namespace, fixtures.dev, new, [fixtures.unowned, gated])
+	fixtures.denied(namespace_labels.deny, refused, parts) with input as request
+}
