@@ -26,7 +26,7 @@ test-fast: lint ## the tests without the end-to-end ones on a real API server
 lint: $(VENV)/.dev ## formatting, lint, types and the walls between the rooms
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-color >$(VENV)/lint-imports.log || { cat $(VENV)/lint-imports.log; false; }
+	@$(BIN)/lint-imports >$(VENV)/lint-imports.log || { cat $(VENV)/lint-imports.log; false; }
 
 format: $(VENV)/.dev ## format Python and Rego
 	@$(BIN)/ruff format --quiet . && $(BIN)/ruff check --quiet --fix . ; "$$($(OPA))" fmt --write policies_rego

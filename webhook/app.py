@@ -1,5 +1,6 @@
 """The routes: HTTP in, HTTP out, health and metrics; no logic."""
 
+import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable
@@ -11,6 +12,7 @@ import structlog
 from fastapi import FastAPI, Request, Response
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from starlette.requests import ClientDisconnect
 
 from webhook.admission import Gate, Record
 from webhook.errors import NoDecisionError, PortcullisError, ReviewError
@@ -74,26 +76,44 @@ class Callers(Protocol):
         ...
 
 
-def create_app(gate: Gate, health: Health, metrics: Metrics, callers: Callers) -> FastAPI:
-    """Return the ASGI app of the webhook."""
-    app = FastAPI(title="Portcullis", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+@dataclass(frozen=True, slots=True)
+class Reviews:
+    """The two routes of the API server."""
 
-    async def review(request: Request, answer: Answer) -> Response:
+    gate: Gate
+    callers: Callers
+
+    async def validate(self, request: Request) -> Response:
+        """Answer POST /validate."""
+        return await self._answer(request, self.gate.validate)
+
+    async def mutate(self, request: Request) -> Response:
+        """Answer POST /mutate."""
+        return await self._answer(request, self.gate.mutate)
+
+    async def _answer(self, request: Request, answer: Answer) -> Response:
         begin = time.monotonic()
         seconds = seconds_left(request.query_params.get("timeout"))
-        if not callers.known(request):
+        if not self.callers.known(request):
             raise ReviewError(403, "show the API server's client certificate: reviews are taken from nobody else")
-        body = await read_body(request)
+        try:
+            async with asyncio.timeout(seconds):
+                body = await read_body(request)
+        except ClientDisconnect as error:
+            raise ReviewError(400, "the caller hung up before the end of the body") from error
+        except TimeoutError as error:
+            raise ReviewError(408, f"the body did not arrive within {seconds:g} s") from error
         left = max(0.0, seconds - (time.monotonic() - begin))
         return _json(await _answered(answer, body, left))
 
-    @app.post("/validate")
-    async def validate(request: Request) -> Response:
-        return await review(request, gate.validate)
 
-    @app.post("/mutate")
-    async def mutate(request: Request) -> Response:
-        return await review(request, gate.mutate)
+def create_app(gate: Gate, health: Health, metrics: Metrics, callers: Callers) -> FastAPI:
+    """Return the ASGI app of the webhook."""
+    app = FastAPI(title="Portcullis", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+    reviews = Reviews(gate, callers)
+    # Plain routes: what FastAPI does for parameters and models would be work for nothing on every review.
+    app.add_route("/validate", reviews.validate, methods=["POST"])
+    app.add_route("/mutate", reviews.mutate, methods=["POST"])
 
     @app.get("/healthz")
     async def healthz() -> Response:

@@ -18,6 +18,8 @@ tenants := {
 	"Workspace/video": tenant("Workspace", "video", "media", [grant("WorkspaceAdmin", [user("vic")])]),
 }
 
+bundles := {"/srv/bundle.tar.gz": {"manifest": {"revision": "r1", "roots": ["portcullis"]}}}
+
 tenant(kind, name, project, roles) := {
 	"kind": kind,
 	"name": name,

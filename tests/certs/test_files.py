@@ -273,7 +273,7 @@ def encrypted(key: bytes) -> bytes:
         pytest.param(issue_authority(now=NOW).certificate, None, NOW, r"not belong to the key", id="the CA's"),
     ],
 )
-def test_the_operators_own_certificate_that_is_unusable_is_refused(  # noqa: PLR0913, PLR0917
+def test_the_operators_own_certificate_that_is_unusable_is_refused(
     certificate: bytes | None, key: bytes | None, now: datetime, message: str, own: Pair, tmp_path: Path
 ) -> None:
     """It is theirs: we say what is wrong and what to do, and write nothing."""

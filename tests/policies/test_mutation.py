@@ -154,9 +154,12 @@ def test_a_generated_name_is_no_hindrance(gate: Gate, loop: Loop) -> None:
 
 STALE = namespace("checkout-dev", {WORKSPACE: "checkout", "portcullis.dev/gate": "x"})
 UNTOUCHED: dict[str, Asked] = {
-    "finalize-by-the-namespace-controller": Asked(NAMESPACE_CONTROLLER, "UPDATE", NAMESPACE, new=STALE, old=STALE, subresource="finalize"),
-    "status-by-the-namespace-controller": Asked(NAMESPACE_CONTROLLER, "UPDATE", NAMESPACE, new=STALE, old=STALE, subresource="status"),
-
+    "finalize-by-the-namespace-controller": Asked(
+        NAMESPACE_CONTROLLER, "UPDATE", NAMESPACE, new=STALE, old=STALE, subresource="finalize"
+    ),
+    "status-by-the-namespace-controller": Asked(
+        NAMESPACE_CONTROLLER, "UPDATE", NAMESPACE, new=STALE, old=STALE, subresource="status"
+    ),
     "deletion": Asked(ADA, "DELETE", NAMESPACE, old=MINE),
     "policy": Asked(ADA, "CREATE", NETPOL, new=policy("checkout-dev")),
     "baseline": Asked(IVAN, "CREATE", BASELINE, new=other_policy(BASELINE)),

@@ -17,7 +17,7 @@ def main() -> None:
     except typer.TyperException as error:
         # The public base class has no way to name the option; the private one that is raised has.
         said = getattr(error, "format_message", error.__str__)()
-        _fail(f"{said.rstrip('.')}. See portcullis --help")
+        _fail(f"{said if said.endswith(('.', '?')) else f'{said}.'} See portcullis --help")
     except (typer.Abort, KeyboardInterrupt):
         _fail("interrupted")
     except PortcullisError as error:

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -240,8 +240,12 @@ class _Recorder:
     metrics: Metrics
 
     def __call__(self, record: Record) -> None:
+        # Once the answer is on its way: what is told of a decision must not delay it.
+        asyncio.get_running_loop().call_soon(self._tell, record)
+
+    def _tell(self, record: Record) -> None:
         self.metrics.decided(record)
-        structlog.get_logger().info("decision", **asdict(record))
+        structlog.get_logger().info("decision", **{each.name: getattr(record, each.name) for each in fields(record)})
 
 
 async def _background(server: Server, tls: Tls | None, settings: ServeSettings) -> None:

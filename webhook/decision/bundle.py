@@ -5,6 +5,7 @@ The revision is the SHA-256 of every policy file's path and bytes, so the same R
 Source: https://www.openpolicyagent.org/docs/management-bundles#bundle-file-format
 """
 
+import gzip
 import hashlib
 import io
 import subprocess
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import orjson
 
-from webhook.decision.document import json_schema
+from webhook.decision.document import check_schema
 from webhook.errors import PolicyError
 from webhook.model import Policies
 
@@ -32,7 +33,12 @@ class Bundle:
     def write(self, target: Path) -> None:
         """Write the bundle as `target` (a .tar.gz), the same bytes for the same policies."""
         manifest = orjson.dumps({"revision": self.policies.revision, "roots": ["portcullis"], "rego_version": 1})
-        with tarfile.open(target, "w:gz", compresslevel=1) as archive:
+        with (
+            target.open("wb") as file,
+            # Without the file's name and the time, which would make every bundle another one.
+            gzip.GzipFile("", "wb", 1, file, mtime=0) as packed,
+            tarfile.open(fileobj=packed, mode="w") as archive,
+        ):
             for name, content in sorted({".manifest": manifest, **self.files}.items()):
                 entry = tarfile.TarInfo(name)
                 entry.size = len(content)
@@ -78,7 +84,7 @@ def check_policies(opa: Path, bundle: Bundle, scratch: Path) -> None:
     for name, content in bundle.files.items():
         (scratch / name).parent.mkdir(parents=True, exist_ok=True)
         (scratch / name).write_bytes(content)
-    (scratch / "input.json").write_bytes(json_schema())
+    (scratch / "input.json").write_bytes(check_schema())
     (scratch / "capabilities.json").write_bytes(allowed_capabilities(_run([str(opa), "capabilities", "--current"])))
     # Relative paths, so that what OPA says names the files as their owner knows them.
     options = ["--strict", "--schema", "input.json", "--capabilities", "capabilities.json"]

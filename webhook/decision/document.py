@@ -1,8 +1,8 @@
 """
 OPA's input: the contract between Python, which gathers facts, and Rego, which decides on them.
 
-`policies_rego/schemas/input.json` is generated from here (`portcullis`' tests keep it fresh), and `opa check --schema`
-finds a field that Rego misspells. A document holds all that is needed to decide the request again.
+`policies_rego/schemas/input.json` is generated from here (a test keeps it fresh), and `opa check --schema` finds a
+field that Rego misspells. A document holds all that is needed to decide the request again.
 """
 
 import sys
@@ -106,11 +106,32 @@ class Document:
     reach: Reach | None = None
 
 
-def json_schema() -> bytes:
-    """Return the JSON schema of the document, as `opa check --schema` takes it."""
-    schema = TypeAdapter(Document).json_schema(mode="serialization")
+def json_schema() -> dict[str, Any]:
+    """Return the JSON schema of the document."""
+    return TypeAdapter(Document).json_schema(mode="serialization")
+
+
+def check_schema() -> bytes:
+    """
+    Return the schema that `opa check --schema` finds misspelt fields by.
+
+    It leaves out that a value may be null: OPA looks at nothing below an `anyOf`.
+    """
+    schema = _never_null(json_schema())
     return orjson.dumps(schema, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS) + b"\n"
 
 
+def _never_null(schema: Any) -> Any:
+    match schema:
+        case {"anyOf": [some, {"type": "null"}], **rest}:
+            return _never_null(some | {key: value for key, value in rest.items() if key != "default"})
+        case dict():
+            return {key: _never_null(value) for key, value in schema.items()}
+        case list():
+            return [_never_null(each) for each in schema]
+        case _:
+            return schema
+
+
 if __name__ == "__main__":
-    sys.stdout.buffer.write(json_schema())
+    sys.stdout.buffer.write(check_schema())

@@ -44,7 +44,7 @@ readable if count(input.reach.unreadable) == 0
 # description: Says that a direction is known to open less than a quarter of the addresses, or has no effect.
 narrow(direction) if {
 	readable
-	input.reach[direction] == null
+	is_null(input.reach[direction])
 }
 
 narrow(direction) if {

@@ -14,9 +14,10 @@ import data.portcullis.asked
 import data.portcullis.derived
 import data.portcullis.kinds
 import data.portcullis.roles
+import data.portcullis.shipped
 
 decision := {
-	"revision": data.system.bundles.portcullis.manifest.revision,
+	"revision": shipped.revision,
 	"rules": [["mutate", "namespace"]],
 	"undecided": undecided,
 	"changes": changes,

@@ -25,7 +25,7 @@ of_checkout := {label("workspace", "checkout"), label("project", "payments"), la
 
 test_deny_empty_document if {
 	not mutate.decision with input as {}
-	not mutate.decision with input as {} with data.system.bundles.portcullis.manifest.revision as "r1"
+	not mutate.decision with input as {} with data.system.bundles as fixtures.bundles
 	mutate.changes == set() with input as {}
 }
 
@@ -33,20 +33,20 @@ asked := creation(fixtures.ada, fixtures.labelled(fixtures.dev, {"portcullis.dev
 
 test_deny_without_a_whole_request if {
 	every path in ["/request/operation", "/request/kind/kind", "/user/name"] {
-		not mutate.decision with input as fixtures.without(asked, path) with data.system.bundles.portcullis.manifest.revision as "r1"
+		not mutate.decision with input as fixtures.without(asked, path) with data.system.bundles as fixtures.bundles
 	}
-	not mutate.decision with input as fixtures.put(asked, "/user/name", null) with data.system.bundles.portcullis.manifest.revision as "r1"
+	not mutate.decision with input as fixtures.put(asked, "/user/name", null) with data.system.bundles as fixtures.bundles
 	not mutate.decision with input as asked
 }
 
 test_allow_decision if {
-	decision := mutate.decision with input as asked with data.system.bundles.portcullis.manifest.revision as "r1"
+	decision := mutate.decision with input as asked with data.system.bundles as fixtures.bundles
 	decision == {"revision": "r1", "rules": [["mutate", "namespace"]], "undecided": "", "changes": of_checkout - {label("workspace", "checkout")}}
 }
 
 test_deny_undecided_without_the_tree if {
 	decision := mutate.decision with input as fixtures.put(asked, "/tree", false)
-		with data.system.bundles.portcullis.manifest.revision as "r1"
+		with data.system.bundles as fixtures.bundles
 	decision == {"revision": "r1", "rules": [["mutate", "namespace"]], "undecided": "the tenant tree is not loaded", "changes": set()}
 }
 

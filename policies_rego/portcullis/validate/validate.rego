@@ -10,9 +10,10 @@
 package portcullis.validate
 
 import data.portcullis.actors
+import data.portcullis.shipped
 
 decision := {
-	"revision": data.system.bundles.portcullis.manifest.revision,
+	"revision": shipped.revision,
 	"rules": ran,
 	"allowed": allowed,
 	"break_glass": broken,

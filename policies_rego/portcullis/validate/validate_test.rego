@@ -21,13 +21,13 @@ asked := object.union(
 by(who) := fixtures.put(asked, "/user", who)
 
 decision(document) := found if {
-	found := validate.decision with input as document with data.system.bundles.portcullis.manifest.revision as "r1"
+	found := validate.decision with input as document with data.system.bundles as fixtures.bundles
 }
 
 # The decision where these are all the rules that there are, by their folders.
 ruled(document, rules) := found if {
 	found := validate.decision with input as document
-		with data.system.bundles.portcullis.manifest.revision as "r1"
+		with data.system.bundles as fixtures.bundles
 		with data.portcullis.rules as rules
 }
 

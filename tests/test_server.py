@@ -1,0 +1,287 @@
+"""The HTTPS server: certificates that change under it, and a stop that finishes what was begun."""
+
+import asyncio
+import http.client
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from fastapi import FastAPI, Response
+
+import certs
+from tests.conftest import Loop
+from webhook.errors import SettingsError
+from webhook.server import Server, Tls
+
+HOSTS = ("localhost", "127.0.0.1")
+
+
+class ThreadServer(Server):
+    """The real server on a loop that is not the main thread's, where no signal can be caught."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
+@contextmanager
+def serving(loop: Loop, app: FastAPI, tls: Tls | None) -> Iterator[Server]:
+    """Run the server on a port of its own until the end."""
+    server = ThreadServer.of(app, "127.0.0.1", 0, tls=tls)
+
+    async def start() -> "asyncio.Task[None]":
+        task = asyncio.create_task(server.serve())
+        async with asyncio.timeout(20):
+            while not server.started and not task.done():  # noqa: ASYNC110 - uvicorn has no event for it
+                await asyncio.sleep(0.005)
+        return task
+
+    task = loop.run(start())
+    try:
+        yield server
+    finally:
+        server.should_exit = True
+        loop.run(asyncio.wait_for(task, 40))
+
+
+def certified(folder: Path, client_ca: Path | None = None) -> Tls:
+    """Return a certificate of a CA of its own in `folder`."""
+    files = certs.ensure(folder, HOSTS, now=datetime.now(UTC))
+    return Tls(files.certificate, files.key, client_ca)
+
+
+def trusting(ca: Path) -> ssl.SSLContext:
+    """Return what a client trusts, as kubectl and the API server do."""
+    return ssl.create_default_context(cafile=str(ca))
+
+
+def client(server: Server, ca: Path, **options: Any) -> httpx2.Client:
+    """Return a client that goes straight to the server."""
+    _, port = server.address()
+    trust = options.pop("trust", None) or trusting(ca)
+    return httpx2.Client(base_url=f"https://localhost:{port}", verify=trust, trust_env=False, timeout=30, **options)
+
+
+def handshake(server: Server, trust: ssl.SSLContext) -> bytes:
+    """Return the certificate that a new connection is shown."""
+    with (
+        socket.create_connection(server.address(), timeout=10) as plain,
+        trust.wrap_socket(plain, server_hostname="localhost") as secure,
+    ):
+        return secure.getpeercert(binary_form=True) or b""
+
+
+def until(condition: Callable[[], bool], *, seconds: float = 20) -> None:
+    """Return once it holds; fail after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it took too long"
+        time.sleep(0.02)
+
+
+def put(path: Path, content: bytes) -> None:
+    """Replace a file in one step, as cert-manager's and the kubelet's mounts do."""
+    new = path.with_name("new")
+    new.write_bytes(content)
+    new.replace(path)
+
+
+def hello() -> FastAPI:
+    app = FastAPI()
+
+    @app.get("/")
+    async def answer() -> Response:
+        return Response("hello")
+
+    return app
+
+
+@contextmanager
+def reloading(loop: Loop, server: Server, tls: Tls) -> Iterator[None]:
+    """Keep the certificate fresh, as serve does beside the server."""
+
+    async def start() -> "asyncio.Task[None]":
+        return asyncio.create_task(server.keep_certificate(tls))
+
+    async def stop(task: "asyncio.Task[None]") -> None:
+        assert not task.done()
+        task.cancel()
+        await asyncio.wait([task])
+
+    task = loop.run(start())
+    try:
+        yield
+    finally:
+        loop.run(stop(task))
+
+
+@pytest.fixture
+def issue(tmp_path: Path) -> Callable[[], certs.Pair]:
+    """Issue a further serving certificate of the CA in `certs`."""
+
+    def issue() -> certs.Pair:
+        authority = certs.Pair((tmp_path / "certs/ca.crt").read_bytes(), (tmp_path / "certs/ca.key").read_bytes())
+        return certs.issue_serving(authority, HOSTS, now=datetime.now(UTC))
+
+    return issue
+
+
+def leaf(pair: certs.Pair) -> bytes:
+    return ssl.PEM_cert_to_DER_cert(pair.certificate.decode())
+
+
+def test_a_replaced_certificate_is_served_without_a_restart(
+    loop: Loop, tmp_path: Path, issue: Callable[[], certs.Pair]
+) -> None:
+    """New handshakes are shown the new certificate within seconds, and an open connection does not notice."""
+    tls = certified(tmp_path / "certs")
+    ca = tmp_path / "certs" / "ca.crt"
+    trust = trusting(ca)
+    with serving(loop, hello(), tls) as server, reloading(loop, server, tls), client(server, ca) as open_before:
+        assert open_before.get("/").text == "hello"
+        first = handshake(server, trust)
+        for _ in range(2):
+            pair = issue()
+            put(tls.key, pair.key)
+            put(tls.certificate, pair.certificate)
+            until(lambda pair=pair: handshake(server, trust) == leaf(pair))  # type: ignore[misc]  # bound at once
+            assert open_before.get("/").text == "hello"
+        assert leaf(pair) != first
+
+
+def test_a_pair_that_does_not_fit_leaves_the_old_one_in_service(
+    loop: Loop, tmp_path: Path, issue: Callable[[], certs.Pair], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Between two renames, and with rubbish in a file, the old pair serves on until the right one is there."""
+    tls = certified(tmp_path / "certs")
+    trust = trusting(tmp_path / "certs" / "ca.crt")
+    pair = issue()
+    told: list[str] = []
+
+    def refused() -> bool:
+        told.append(capsys.readouterr().out)
+        return "certificate not loaded" in told[-1]
+
+    with serving(loop, hello(), tls) as server, reloading(loop, server, tls):
+        first = handshake(server, trust)
+        # Key first, as `certs` writes them; then what is no certificate; then none at all.
+        put(tls.key, pair.key)
+        until(refused)
+        assert handshake(server, trust) == first
+        put(tls.certificate, b"rubbish")
+        until(refused)
+        assert handshake(server, trust) == first
+        tls.certificate.unlink()
+        until(refused)
+        assert handshake(server, trust) == first
+        put(tls.certificate, pair.certificate)
+        until(lambda: handshake(server, trust) == leaf(pair))
+    assert "PRIVATE KEY" not in "".join(told)
+
+
+@pytest.fixture
+def gated() -> tuple[FastAPI, threading.Event, threading.Event]:
+    """An app whose one answer waits; set when the request is there, and set to let it answer."""
+    arrived, released = threading.Event(), threading.Event()
+    app = FastAPI()
+
+    @app.get("/")
+    def answer() -> Response:
+        arrived.set()
+        assert released.wait(20)
+        return Response("done")
+
+    return app, arrived, released
+
+
+def test_a_stop_lets_a_request_under_way_finish(
+    loop: Loop, tmp_path: Path, gated: tuple[FastAPI, threading.Event, threading.Event]
+) -> None:
+    """Whoever asked before the stop is answered; whoever comes after it finds nobody, and goes to another replica."""
+    app, arrived, released = gated
+    tls = certified(tmp_path / "certs")
+    answers: list[httpx2.Response] = []
+    with serving(loop, app, tls) as server, client(server, tmp_path / "certs" / "ca.crt") as asking:
+        thread = threading.Thread(target=lambda: answers.append(asking.get("/")))
+        thread.start()
+        assert arrived.wait(20)
+        address = server.address()
+        server.should_exit = True
+        until(lambda: not listens(address))
+        assert answers == []
+        released.set()
+        thread.join(20)
+        assert [(each.status_code, each.text) for each in answers] == [(200, "done")]
+
+
+def listens(address: tuple[str, int]) -> bool:
+    try:
+        socket.create_connection(address, timeout=5).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
+def test_a_stop_does_not_wait_for_idle_connections(loop: Loop, tmp_path: Path) -> None:
+    """A kept connection that asks nothing is closed soon, whether or not its client says goodbye in TLS."""
+    tls = certified(tmp_path / "certs")
+    with ExitStack() as stack:
+        with serving(loop, hello(), tls) as server:
+            kept = stack.enter_context(client(server, tmp_path / "certs" / "ca.crt"))
+            assert kept.get("/").text == "hello"
+            begin = time.monotonic()
+        assert time.monotonic() - begin < 15
+
+
+def test_it_speaks_plain_http_without_a_certificate(loop: Loop) -> None:
+    """`--no-tls` is for development on the own machine."""
+    with serving(loop, hello(), None) as server:
+        host, port = server.address()
+        assert httpx2.get(f"http://{host}:{port}/", trust_env=False).text == "hello"
+
+
+def test_it_does_not_tell_what_it_is_made_of(loop: Loop, tmp_path: Path) -> None:
+    """No header names the server."""
+    tls = certified(tmp_path / "certs")
+    with serving(loop, hello(), tls) as server, client(server, tmp_path / "certs" / "ca.crt") as asking:
+        assert "server" not in asking.get("/").headers
+
+
+def test_connections_are_kept_longer_than_the_api_server_keeps_them(loop: Loop) -> None:
+    """The API server drops an idle connection after 90 s; a server that did so first would lose a request."""
+    with serving(loop, hello(), None) as server:
+        assert server.config.timeout_keep_alive >= 120
+        connection = http.client.HTTPConnection(*server.address(), timeout=10)
+        connection.request("GET", "/")
+        assert connection.getresponse().read() == b"hello"
+        first = connection.sock
+        connection.request("GET", "/")
+        assert connection.getresponse().read() == b"hello"
+        assert connection.sock is first
+        connection.close()
+
+
+def test_an_address_that_is_taken_is_an_error(loop: Loop) -> None:
+    """What keeps it from listening is told with what to do, and the process is left to its owner."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        server = ThreadServer.of(hello(), "127.0.0.1", port, tls=None)
+        reason = rf"^cannot listen on 127\.0\.0\.1:{port}: address already in use; give another --host or --port$"
+        with pytest.raises(SettingsError, match=reason):
+            loop.run(server.serve())
+
+
+@pytest.mark.parametrize("content", [b"", b"no PEM"], ids=["empty", "no PEM"])
+def test_a_client_ca_that_cannot_be_read_is_an_error(tmp_path: Path, content: bytes) -> None:
+    """A server whose callers cannot be told apart does not start."""
+    (tmp_path / "client-ca.crt").write_bytes(content)
+    with pytest.raises(SettingsError, match=r"^--client-ca .*client-ca\.crt holds no PEM certificate to read: "):
+        certified(tmp_path / "certs", tmp_path / "client-ca.crt").context()

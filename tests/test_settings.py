@@ -1,0 +1,107 @@
+"""What the commands are told: what does not go together is refused with what to do."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from webhook.decision.bundle import read_policies
+from webhook.errors import SettingsError
+from webhook.settings import (
+    BREAK_GLASS_GROUPS,
+    EVERY_ADDRESS,
+    ServeSettings,
+    bundled_examples,
+    bundled_policies,
+    environment,
+)
+from webhook.tenancy.files import load_tree
+
+GIVEN = ServeSettings(tenancy=Path("tree"), policies=Path("policies"), cert_dir=Path("certs"))
+
+RIGHT: dict[str, dict[str, Any]] = {
+    "nothing more": {},
+    "plain HTTP on the own machine": {"tls": False, "host": "127.0.0.1"},
+    "an OPA over HTTP": {"opa_url": "http://127.0.0.1:8181"},
+    "an OPA over HTTPS": {"opa_url": "https://opa.example.com"},
+    "an OPA on a socket": {"opa_url": "unix:///run/opa.sock"},
+    "a client CA": {"client_ca": Path(__file__)},
+    "other groups": {"break_glass_groups": ("fire-brigade",)},
+    "no group": {"break_glass_groups": ()},
+}
+
+
+@pytest.mark.parametrize("change", RIGHT.values(), ids=RIGHT.keys())
+def test_what_can_be_followed_is_given_back(change: dict[str, Any]) -> None:
+    """Settings that go together are themselves after the check."""
+    settings = dataclasses.replace(GIVEN, **change)
+    assert settings.check() is settings
+
+
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
+    "plain HTTP for everybody": ({"tls": False, "host": EVERY_ADDRESS}, "leave --host out, or leave --no-tls out"),
+    "plain HTTP on another address": ({"tls": False, "host": "10.0.0.1"}, "--no-tls listens on 127.0.0.1 alone"),
+    "plain HTTP by name": ({"tls": False, "host": "localhost"}, "--no-tls listens on 127.0.0.1 alone"),
+    "client certificates without TLS": (
+        {"tls": False, "host": "127.0.0.1", "client_ca": Path(__file__)},
+        "--client-ca needs TLS: leave --no-tls out",
+    ),
+    "no client CA": ({"client_ca": Path("/none/ca.crt")}, r"--client-ca /none/ca\.crt is no file: give the CA"),
+    "a folder as client CA": ({"client_ca": Path("/")}, "--client-ca / is no file"),
+    "an OPA without a scheme": ({"opa_url": "localhost:8181"}, "has to begin with http://, https:// or unix://"),
+    "an OPA by another scheme": ({"opa_url": "file:///opa"}, "has to begin with http://, https:// or unix://"),
+    "an empty group": ({"break_glass_groups": ("system:masters", "")}, "--break-glass-group is empty: name a group"),
+}
+
+
+@pytest.mark.parametrize(("change", "reason"), WRONG.values(), ids=WRONG.keys())
+def test_what_cannot_be_followed_is_refused(change: dict[str, Any], reason: str) -> None:
+    """The message names the flag and says what to do, in one line."""
+    with pytest.raises(SettingsError, match=reason) as caught:
+        dataclasses.replace(GIVEN, **change).check()
+    assert "\n" not in str(caught.value)
+
+
+def test_the_defaults_are_those_of_the_contract() -> None:
+    """Left alone it listens to everybody, over TLS, and break-glass is Kubernetes' own two groups."""
+    assert (GIVEN.host, GIVEN.port, GIVEN.tls, GIVEN.opa_url, GIVEN.client_ca) == ("0.0.0.0", 8443, True, None, None)  # noqa: S104
+    assert set(GIVEN.break_glass_groups) == {"system:masters", "kubeadm:cluster-admins"}
+    assert GIVEN.break_glass_groups == BREAK_GLASS_GROUPS
+
+
+def test_what_is_shipped_is_found() -> None:
+    """The Rego and the example tree are where they are looked for, and are whole."""
+    assert read_policies(bundled_policies()).policies.rules
+    loading = load_tree(bundled_examples())
+    assert (loading.errors, loading.warnings) == ((), ())
+
+
+def default_cert_dir(**variables: str) -> str:
+    """Return where certificates are kept for a process with these variables alone."""
+    command = [sys.executable, "-c", "from webhook.settings import default_cert_dir; print(default_cert_dir())"]
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=True, timeout=60)
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    ("variables", "folder"),
+    [
+        ({"HOME": "/home/ada"}, "/home/ada/.local/state/portcullis/certs"),
+        ({"HOME": "/home/ada", "XDG_STATE_HOME": "/state"}, "/state/portcullis/certs"),
+        ({"HOME": "/home/ada", "XDG_STATE_HOME": ""}, "/home/ada/.local/state/portcullis/certs"),
+        ({"HOME": "/home/ada", "XDG_STATE_HOME": "relative"}, "/home/ada/.local/state/portcullis/certs"),
+    ],
+    ids=["home", "state", "empty", "relative"],
+)
+def test_certificates_are_kept_in_the_users_state(variables: dict[str, str], folder: str) -> None:
+    """By the XDG base directory specification: an empty or relative variable counts for nothing."""
+    assert default_cert_dir(**variables) == folder
+
+
+def test_the_environment_is_the_process_own() -> None:
+    """Programs that are started find OPA by it."""
+    assert environment() is os.environ
