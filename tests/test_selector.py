@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from webhook.errors import UnreadableError
-from webhook.selector import Selector, read_selector
+from webhook.selector import MOST_CONDITIONS, Selector, read_selector
 
 # A machine that is busy with something else makes a test slow, not wrong.
 THOROUGH = settings(max_examples=200, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
@@ -196,3 +196,12 @@ def test_a_selector_that_the_api_server_would_refuse_is_unreadable(raw: object, 
     with pytest.raises(UnreadableError) as caught:
         read_selector(raw)
     assert told in str(caught.value)
+
+
+def test_a_selector_of_too_many_conditions_is_not_judged() -> None:
+    """Comparing two selectors costs their product, and one tenant must not keep everybody waiting."""
+    assert read_selector({"matchLabels": {f"k{n}": "v" for n in range(MOST_CONDITIONS // 2)}}).satisfiable()
+    with pytest.raises(UnreadableError, match="more than 500 labels and values"):
+        read_selector({"matchLabels": {f"k{n}": "v" for n in range(MOST_CONDITIONS)}})
+    with pytest.raises(UnreadableError, match="more than 500 labels and values"):
+        read_selector({"matchExpressions": [{"key": "k", "operator": "NotIn", "values": [f"{n}" for n in range(501)]}]})

@@ -20,7 +20,7 @@ from webhook.review.envelope import ReviewRequest, read_review
 from webhook.review.patch import patch_of
 from webhook.tenancy.tree import Tree
 
-LARGE = 64 * 1024
+LARGE = 32 * 1024
 """Bytes of a review from which on its facts are gathered beside the event loop."""
 
 Route = Literal["validate", "mutate"]
@@ -65,7 +65,8 @@ class Gate:
         """Answer one AdmissionReview within `seconds`; raises `ReviewError` for a body that is none."""
         case = _Case(read_review(body), self)
         try:
-            decision = await decide(self.opa, await case.document(len(body)), self.policies, seconds=seconds)
+            document = await case.document(len(body), seconds)
+            decision = await decide(self.opa, document, self.policies, seconds=case.left(seconds))
         except NoDecisionError as error:
             return case.no_decision("validate", error)
         case.record("validate", verdict_of(decision), decision)
@@ -75,7 +76,8 @@ class Gate:
         """Answer one AdmissionReview with the patch of what is stamped on it; raises like `validate`."""
         case = _Case(read_review(body), self)
         try:
-            mutation = await mutate(self.opa, await case.document(len(body)), self.policies, seconds=seconds)
+            document = await case.document(len(body), seconds)
+            mutation = await mutate(self.opa, document, self.policies, seconds=case.left(seconds))
         except NoDecisionError as error:
             return case.no_decision("mutate", error)
         case.record("mutate", "allow", mutation)
@@ -118,11 +120,25 @@ class _Case:
         self._gate = gate
         self._begin = time.perf_counter()
 
-    async def document(self, size: int) -> Document:
+    def left(self, seconds: float) -> float:
+        """Return what is left of `seconds` since the request came; raises `NoDecisionError` where nothing is."""
+        left = seconds - (time.perf_counter() - self._begin)
+        if left <= 0:
+            raise NoDecisionError(f"the facts could not be gathered within {seconds:.1f} s", retry=False)
+        return left
+
+    async def document(self, size: int, seconds: float) -> Document:
+        """Gather the facts of a review of `size` bytes; raises `NoDecisionError` after `seconds`."""
         gate = self._gate
         facts = partial(gather, self.review, gate.tree(), gate.break_glass_groups, gate.meanings)
+        if size <= LARGE:
+            return facts()
         # The facts of a large object take their time; others are answered meanwhile.
-        return await asyncio.to_thread(facts) if size > LARGE else facts()
+        try:
+            async with asyncio.timeout(self.left(seconds)):
+                return await asyncio.to_thread(facts)
+        except TimeoutError as error:
+            raise NoDecisionError(f"the facts could not be gathered within {seconds:.1f} s", retry=False) from error
 
     def no_decision(self, route: Route, error: NoDecisionError) -> bytes:
         self.record(route, "error", None, reason=str(error))

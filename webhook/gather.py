@@ -13,9 +13,8 @@ from webhook.tenancy.tree import Tree
 
 _ACCOUNT = "system:serviceaccount:"
 _JUDGED = frozenset({"NetworkPolicy", "CiliumNetworkPolicy"})
-_NETWORK_POLICY = ("networking.k8s.io", "NetworkPolicy")
 _READERS: Mapping[tuple[str, str], Reader] = {
-    _NETWORK_POLICY: lambda raw: read_network_policy(raw.get("spec")),
+    ("networking.k8s.io", "NetworkPolicy"): lambda raw: read_network_policy(raw.get("spec")),
     ("cilium.io", "CiliumNetworkPolicy"): read_cilium_policy,
 }
 
@@ -161,6 +160,6 @@ def _reach(review: ReviewRequest, tree: Tree, places: Places, meanings: Meanings
         return None
     if kind not in _READERS:
         return Reach(unreadable=(f"Portcullis does not understand {review.kind.kind} of {review.kind.group} yet",))
-    others = tree.standing_policies(new.metadata.namespace, but=new.metadata.name if kind == _NETWORK_POLICY else "")
+    others = tree.standing_policies(new.metadata.namespace, but=new.metadata.name, kind=review.kind.kind)
     old = review.old_object.raw if review.old_object else None
     return reach_of(new.raw, old, others, Reading(_READERS[kind], meanings))

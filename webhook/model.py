@@ -105,12 +105,17 @@ class Namespace:
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
 class Policy:
-    """A NetworkPolicy that stands in a namespace; `spec` as the API server stores it."""
+    """
+    A policy that stands in a namespace.
+
+    `spec` is a NetworkPolicy's as the API server stores it; of another `kind` it is the whole object.
+    """
 
     namespace: str
     name: str
     labels: Mapping[str, str] = field(hash=False)
     spec: Any = field(hash=False)
+    kind: Literal["NetworkPolicy", "CiliumNetworkPolicy"] = "NetworkPolicy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,10 +160,12 @@ class Reach:
     """
     What a policy opens; None for a direction that has no effect.
 
-    `unreadable` says what could not be understood: where it is not empty the openings mean nothing.
+    `unreadable` says what could not be understood, `unreadable_beside` which policy that stands in its namespace:
+    where either is not empty the openings mean nothing.
     """
 
-    unreadable: tuple[str, ...]
+    unreadable: tuple[str, ...] = ()
+    unreadable_beside: tuple[str, ...] = ()
     ingress: Opening | None = None
     egress: Opening | None = None
 

@@ -13,6 +13,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, StrictStr, Validati
 
 from webhook.errors import UnreadableError
 
+MOST_CONDITIONS = 500
+"""Labels and values in one selector; comparing two costs their product, and nobody may keep the gate busy."""
+
 Operator = Literal["In", "NotIn", "Exists", "DoesNotExist"]
 OPPOSITE: Mapping[Operator, Operator] = {
     "In": "NotIn",
@@ -63,18 +66,21 @@ class Selector:
 
     def satisfiable(self) -> bool:
         """Say whether any labels at all are selected."""
-        return _satisfiable(self.requirements)
+        return all(_key_satisfiable(same_key) for same_key in _by_key(self.requirements).values())
 
     def implies(self, other: "Selector") -> bool:
         """Say whether everything selected by this one is selected by `other` too."""
-        return not any(_satisfiable(self.requirements | {each.negated()}) for each in other.requirements)
+        if not self.satisfiable():
+            return True
+        by_key = _by_key(self.requirements)
+        return not any(_key_satisfiable([*by_key.get(each.key, ()), each.negated()]) for each in other.requirements)
 
 
-def _satisfiable(requirements: Iterable[Requirement]) -> bool:
+def _by_key(requirements: Iterable[Requirement]) -> dict[str, list[Requirement]]:
     by_key: dict[str, list[Requirement]] = {}
     for requirement in requirements:
         by_key.setdefault(requirement.key, []).append(requirement)
-    return all(_key_satisfiable(same_key) for same_key in by_key.values())
+    return by_key
 
 
 def _key_satisfiable(requirements: list[Requirement]) -> bool:
@@ -125,4 +131,7 @@ def read_selector(raw: object) -> Selector:
         raise UnreadableError(f"selector cannot be read at {where or 'its top'}: {first['msg']}") from error
     labels = (Requirement(key, "In", frozenset({value})) for key, value in (selector.matchLabels or {}).items())
     expressions = (each.requirement() for each in selector.matchExpressions or ())
-    return Selector(frozenset([*labels, *expressions]))
+    read = Selector(frozenset([*labels, *expressions]))
+    if sum(1 + len(each.values) for each in read.requirements) > MOST_CONDITIONS:
+        raise UnreadableError(f"a selector of more than {MOST_CONDITIONS} labels and values is not judged")
+    return read

@@ -200,6 +200,7 @@ def _cluster_policies() -> list[Case]:
         "system-writer-updates-cilium-crd": update(CILIUM, ciliums, ciliums, CRD),
         "anybody-whom-rbac-lets-defines-foreign-kinds": create(STRANGER, definition("example.com", "Widget"), CRD),
         "foreign-crd-deleted": delete(STRANGER, definition("example.com", "Widget"), CRD),
+        "api-server-establishes-a-covered-crd": update(API_SERVER, ciliums, ciliums, CRD, subresource="status"),
         "kind-of-the-same-name-in-a-foreign-group": create(STRANGER, definition("example.com", "NetworkPolicy"), CRD),
     }
     denied = {
@@ -225,6 +226,12 @@ def _cluster_policies() -> list[Case]:
         "our-crd-deleted-by-org-admin": delete(OZ, ours, CRD),
         "covered-crd-deleted-by-infra-admin": delete(IVAN, ciliums, CRD),
         "covered-crd-deleted-by-garbage-collector": delete(GARBAGE_COLLECTOR, ciliums, CRD),
+        "crd-status-by-a-stranger": update(STRANGER, ciliums, ciliums, CRD, subresource="status"),
+        "crd-that-takes-a-covered-plural": create(
+            STRANGER,
+            {**ciliums, "spec": {"group": "cilium.io", "names": {"kind": "Foo", "plural": "ciliumnetworkpolicies"}}},
+            CRD,
+        ),
         "crd-that-cannot-be-read": create(STRANGER, {**ours, "spec": {"group": 7}}, CRD),
         "crd-deleted-without-old-object": Asked(STRANGER, "DELETE", CRD, over={"name": "workspaces.portcullis.dev"}),
     }
@@ -485,6 +492,9 @@ def _guardrails() -> list[Case]:
             "update-that-opens-more-ports": update(
                 ADA, policy("checkout-dev", spec={**whole, field: [{"ports": [{"port": 443}]}]}), standing
             ),
+            "update-from-all-addresses-to-everybody": update(
+                ADA, policy("checkout-dev", spec=spec("0.0.0.0/0", "::/0")), standing
+            ),
             "old-and-new-swapped": update(ADA, policy("checkout-dev", spec=spec("10.0.0.0/8")), standing),
         }
         cases += _cases(rule.split("/")[1], allowed, denied, rule)
@@ -510,6 +520,18 @@ def _cilium() -> list[Case]:
     def of(**spec: object) -> Asked:
         return create(ADA, other_policy(kind, "checkout-dev", spec={"endpointSelector": {}, **spec}), kind)
 
+    def changed(before: Json, after: Json) -> Asked:
+        old, new = (
+            other_policy(kind, "checkout-dev", spec={"endpointSelector": {}, **spec}) for spec in (before, after)
+        )
+        return update(ADA, old, new, kind)
+
+    def peer(key: str, operator: str, *values: str) -> Json:
+        expression = {"key": key, "operator": operator} | ({"values": list(values)} if values else {})
+        return {"fromEndpoints": [{"matchExpressions": [expression]}]}
+
+    world: Json = {"ingress": [{"fromEntities": ["world"]}]}
+    closed: Json = {"ingressDeny": [{"fromCIDRSet": [{"cidr": "0.0.0.0/0", "except": ["203.0.113.0/24"]}]}]}
     port = [{"ports": [{"port": "443", "protocol": "TCP"}]}]
     halves = {"endpointSelector": {"matchLabels": {"k8s:app": "halves"}}}
     allowed = {
@@ -518,6 +540,9 @@ def _cilium() -> list[Case]:
         "an-empty-rule-opens-nothing": of(ingress=[{}], egress=[{}]),
         "cluster-entities": of(egress=[{"toEntities": ["kube-apiserver", "cluster"]}]),
         "denials": of(egressDeny=[{"toEntities": ["world"]}]),
+        "own-namespace-by-name": of(ingress=[peer("k8s:io.kubernetes.pod.namespace", "In", "checkout-dev")]),
+        "update-that-keeps-its-denials": changed({**world, **closed}, {**world, **closed, "description": "x"}),
+        "update-that-narrows": changed(world, {"ingress": [{"fromEntities": ["world-ipv4"]}]}),
     }
     from_anywhere = {
         "world": of(ingress=[{"fromEntities": ["world"]}]),
@@ -526,6 +551,16 @@ def _cilium() -> list[Case]:
         "empty-list-of-peers": of(ingress=[{"fromEndpoints": []}]),
         "everything": of(ingress=[{"fromCIDR": ["0.0.0.0/0"]}]),
         "halves": of(ingress=[{"fromCIDR": ["0.0.0.0/1"]}, {"fromCIDRSet": [{"cidr": "128.0.0.0/1"}]}]),
+        "update-that-drops-a-denial": changed({**world, **closed}, world),
+        "update-from-one-family-to-both": changed({"ingress": [{"fromEntities": ["world-ipv4"]}]}, world),
+        "update-from-the-world-to-all": changed(world, {"ingress": [{"fromEntities": ["all"]}]}),
+        "update-from-icmp-to-ports": changed({"ingress": [{"icmps": [{}]}]}, {"ingress": [{"toPorts": [{}]}]}),
+        "together-with-one-of-its-own-kind": of(
+            ingress=[{"fromCIDR": ["32.0.0.0/3"]}], endpointSelector={"matchLabels": {"any:app": "cilium"}}
+        ),
+        "network-policy-together-with-cilium": create(
+            ADA, policy("checkout-dev", spec=opens("32.0.0.0/3", pods={"matchLabels": {"app": "cilium"}}))
+        ),
         "together-with-a-network-policy": of(ingress=[{"fromCIDR": ["32.0.0.0/3"]}], **halves),
     }
     to_anywhere = {
@@ -540,6 +575,21 @@ def _cilium() -> list[Case]:
         "reserved-labels": of(ingress=[{"fromEndpoints": [{"matchLabels": {"reserved:world": ""}}]}]),
         "labels-that-are-addresses": of(ingress=[{"fromEndpoints": [{"matchLabels": {"cidr:0.0.0.0/0": ""}}]}]),
         "group-of-addresses": of(ingress=[{"fromCIDRSet": [{"cidrGroupRef": "any"}]}]),
+        "reserved-by-a-dot": of(egress=[{"toEndpoints": [{"matchLabels": {"reserved.world": ""}}]}]),
+        "reserved-by-a-dollar": of(ingress=[{"fromEndpoints": [{"matchLabels": {"$world": ""}}]}]),
+        "reserved-in-an-expression": of(ingress=[peer("reserved.world", "Exists")]),
+        "not-the-reserved-ones": of(ingress=[peer("reserved.nope", "DoesNotExist")]),
+        "whatever-has-no-namespace": of(ingress=[peer("k8s:io.kubernetes.pod.namespace", "DoesNotExist")]),
+        "whatever-is-not-in-a-namespace": of(ingress=[peer("io.kubernetes.pod.namespace", "NotIn", "nope")]),
+        "whatever-is-in-no-cluster": of(ingress=[peer("any:io.cilium.k8s.policy.cluster", "DoesNotExist")]),
+        "whatever-has-no-label-of-a-namespace": of(
+            ingress=[peer("io.cilium.k8s.namespace.labels.team", "DoesNotExist")]
+        ),
+        "reserved-endpoints": create(
+            ADA,
+            other_policy(kind, "checkout-dev", spec={"endpointSelector": {"matchLabels": {"reserved.init": ""}}}),
+            kind,
+        ),
         "peers-of-the-other-direction": of(ingress=[{"toEntities": ["world"]}]),
         "calico": create(ADA, other_policy(calico, "checkout-dev"), calico),
     }

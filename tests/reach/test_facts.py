@@ -397,7 +397,7 @@ def test_order_and_repetition_change_no_fact(spec: Json, old: Json, standing: li
 def test_a_standing_policy_that_cannot_be_read_is_named() -> None:
     """Nothing is decided on a sum of which a part is unknown."""
     reach = reach_of({"ingress": [{}]}, None, policies({"ingress": [{"from": [{"ipBlock": {"cidr": "x"}}]}]}))
-    (why,) = reach.unreadable
+    (why,) = reach.unreadable_beside
     assert why.startswith("NetworkPolicy p0, which stands in the namespace: ")
     assert "'x' is not a CIDR" in why
     assert reach.ingress is None
@@ -518,3 +518,13 @@ def test_more_addresses_than_are_judged_are_refused() -> None:
     standing = policies(half, {**half, "ingress": [{"from": [*blocks, {"ipBlock": {"cidr": "192.0.2.1/32"}}]}]})
     assert "ranges of addresses stand" in reach_of(other, None, standing).unreadable[0]
     assert not reach_of({"podSelector": {}, "ingress": [{"from": [{"podSelector": {}}]}]}, None, standing).unreadable
+
+
+def test_more_ports_than_are_compared_count_as_wider() -> None:
+    """An update of thousands of ports and rules is not waved through unjudged, nor does it keep everybody waiting."""
+    ports = [{"port": number} for number in range(1, 1001)]
+    spec = {"podSelector": {}, "ingress": [{"from": [{"ipBlock": {"cidr": "10.0.0.0/8"}}], "ports": ports}] * 200}
+    reach = reach_of(spec, spec, ())
+    assert reach.ingress
+    assert reach.ingress.widens
+    assert reach.ingress.ipv4 < 0.25

@@ -117,11 +117,11 @@ def test_an_exception_counts_in_its_own_block_alone() -> None:
 def test_a_rule_knows_where_it_stands_and_whether_it_names_peers() -> None:
     """Paths are those of the spec, so that a person finds the rule."""
     policy = read_network_policy({"ingress": [{"from": [TEN]}, {}], "egress": [{"to": []}]})
-    assert [(rule.path, rule.names_peers) for rule in policy.ingress or ()] == [
+    assert [(rule.path, not rule.everybody) for rule in policy.ingress or ()] == [
         ("spec.ingress[0]", True),
         ("spec.ingress[1]", False),
     ]
-    assert [(rule.path, rule.names_peers) for rule in policy.egress or ()] == [("spec.egress[0]", False)]
+    assert [(rule.path, not rule.everybody) for rule in policy.egress or ()] == [("spec.egress[0]", False)]
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ def test_the_example_is_a_tree(tree: Tree) -> None:
     assert tree.place_of("checkout-dev").path == ("Workspace/checkout", "Project/payments", "Organization/acme")
     assert tree.place_of("lost").standing == Standing.ORPHANED
     assert tree.naming([Subject("User", "rita")]) == ("Workspace/checkout",)
-    assert [each.name for each in tree.standing_policies("checkout-dev", but="")] == ["first-half"]
+    assert [each.name for each in tree.standing_policies("checkout-dev", but="")] == ["first-half", "third"]
 
 
 def test_the_example_warns_of_the_one_name_that_is_not_there() -> None:

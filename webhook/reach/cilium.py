@@ -16,11 +16,21 @@ from webhook.reach.addresses import EVERYWHERE, Addresses, read_cidr, union
 from webhook.reach.networkpolicy import Direction, NetworkPolicy, Ports, Rule
 from webhook.selector import Requirement, Selector, read_selector
 
-# Sources of labels that are a pod's own; reserved: and cidr: select addresses.
+# Sources of labels that are a pod's own. Others select addresses, in each of Cilium's spellings: reserved:, reserved.
+# and the short $.
 _POD_SOURCES = ("k8s:", "any:")
+_FOREIGN = ("reserved.", "$")
+# Cilium adds the policy's own namespace (and cluster) to a peer unless the peer speaks of it; one that speaks of it by
+# NotIn or DoesNotExist selects what has no namespace, which is the world.
+_PLACE = ("io.kubernetes.pod.namespace", "io.cilium.k8s.policy.", "io.cilium.k8s.namespace.labels.")
 _Entity = Literal["world", "world-ipv4", "world-ipv6", "all", "cluster", "host", "remote-node", "init", "health",
                   "unmanaged", "kube-apiserver", "none"]  # fmt: skip
-_WORLD = frozenset({"world", "world-ipv4", "world-ipv6", "all"})
+_WORLD: Mapping[str, Addresses] = {
+    "world": EVERYWHERE,
+    "world-ipv4": Addresses(ipv4=EVERYWHERE.ipv4),
+    "world-ipv6": Addresses(ipv6=EVERYWHERE.ipv6),
+    "all": EVERYWHERE,
+}
 
 
 class _Model(BaseModel):
@@ -80,6 +90,7 @@ def read_cilium_policy(raw: Mapping[str, Any]) -> NetworkPolicy:
         pods=_pods(spec.endpointSelector),
         ingress=tuple(_rules("ingress", spec.ingress)),
         egress=tuple(_rules("egress", spec.egress)),
+        denials=_canonical([spec.ingressDeny, spec.egressDeny]) if spec.ingressDeny or spec.egressDeny else b"",
     )
 
 
@@ -90,12 +101,17 @@ def _pods(raw: Mapping[str, Any]) -> Selector:
 
 
 def _own(key: str) -> str:
-    for source in _POD_SOURCES:
-        if key.startswith(source):
-            return key.removeprefix(source)
-    if ":" in key:
+    own = next((key.removeprefix(source) for source in _POD_SOURCES if key.startswith(source)), key)
+    if ":" in own or own.startswith(_FOREIGN):
         raise UnreadableError(f"the label {key!r} may select addresses and is not understood")
-    return key
+    return own
+
+
+def _check_peer(raw: Mapping[str, Any]) -> None:
+    """Raise `UnreadableError` for a peer that may select more than pods."""
+    for each in _pods(raw).requirements:
+        if each.key.startswith(_PLACE) and each.operator not in {"In", "Exists"}:
+            raise UnreadableError(f"{each.operator} on {each.key} selects what has no namespace, too")
 
 
 def _rules(direction: Direction, rules: tuple[_Rule, ...]) -> Iterator[Rule]:
@@ -112,19 +128,19 @@ def _read(path: str, direction: Direction, rule: _Rule) -> Rule | None:
     peers, others = (inward, outward) if direction == "ingress" else (outward, inward)
     if any(each is not None for each in others):
         raise UnreadableError(f"{path} names the peers of the other direction")
-    narrowed = [*(rule.toPorts or ()), *(rule.icmps or ())]
+    ports = _ports(rule)
     if all(each is None for each in peers):
-        return Rule(path, EVERYWHERE, _ports(narrowed), names_peers=False) if narrowed else None
+        return Rule(path, EVERYWHERE, ports, everybody=True) if ports else None
     # Whether an empty list of peers means none or all was Cilium's own doubt once: count it as all.
     if any(each is not None and not each for each in peers):
-        return Rule(path, EVERYWHERE, _ports(narrowed), names_peers=False)
+        return Rule(path, EVERYWHERE, ports, everybody=True)
     endpoints, cidrs, sets, entities = peers
     for each in endpoints or ():
-        _pods(each)
-    addresses = [EVERYWHERE for entity in entities or () if entity in _WORLD]
+        _check_peer(each)
+    addresses = [_WORLD[entity] for entity in entities or () if entity in _WORLD]
     addresses += [read_cidr(_with_prefix(cidr)) for cidr in cidrs or ()]
     addresses += [_cidr_rule(each) for each in sets or ()]
-    return Rule(path, union(addresses), _ports(narrowed), names_peers=True)
+    return Rule(path, union(addresses), ports, everybody="all" in (entities or ()))
 
 
 def _cidr_rule(rule: _CidrRule) -> Addresses:
@@ -136,8 +152,13 @@ def _with_prefix(cidr: str) -> str:
     return cidr if "/" in cidr else f"{cidr}/{128 if ':' in cidr else 32}"
 
 
-def _ports(narrowed: list[dict[str, Any]]) -> Ports:
+def _ports(rule: _Rule) -> Ports:
+    said = {"toPorts": rule.toPorts or (), "icmps": rule.icmps or ()}
+    return frozenset((field, _canonical(each)) for field, entries in said.items() for each in entries)
+
+
+def _canonical(value: Any) -> bytes:
     try:
-        return frozenset(orjson.dumps(each, option=orjson.OPT_SORT_KEYS) for each in narrowed)
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
     except TypeError as error:
-        raise UnreadableError(f"ports cannot be read: {error}") from error
+        raise UnreadableError(f"{error}") from error

@@ -5,7 +5,7 @@ Policies add up for a pod that all of them select (contract, section 4), so the 
 selectors have a common pod.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, get_args
 from weakref import WeakKeyDictionary
@@ -13,13 +13,17 @@ from weakref import WeakKeyDictionary
 from webhook.errors import UnreadableError
 from webhook.model import Opening, Policy, Reach
 from webhook.reach.addresses import Addresses, union
+from webhook.reach.cilium import read_cilium_policy
 from webhook.reach.networkpolicy import Direction, NetworkPolicy, Rule, read_network_policy
 from webhook.selector import Selector
 
 Reader = Callable[[Any], NetworkPolicy]
+STANDING: Mapping[str, Reader] = {"NetworkPolicy": read_network_policy, "CiliumNetworkPolicy": read_cilium_policy}
 
 STEPS = 200
 """How many combinations of standing policies are tried before all of them are counted together, common pod or not."""
+COMPARED = 200_000
+"""How many rules and ranges, times ports, are compared with the old object's before it counts as wider."""
 RANGES = 20_000
 """How many ranges of addresses may stand beside a policy that opens some: one tenant must not keep the gate busy."""
 
@@ -38,12 +42,12 @@ class Meanings:
     _read: WeakKeyDictionary[Policy, NetworkPolicy] = field(default_factory=WeakKeyDictionary)
 
     def of(self, policy: Policy) -> NetworkPolicy:
-        """Return the meaning of a NetworkPolicy that stands; raises `UnreadableError` that names it."""
+        """Return the meaning of a policy that stands; raises `UnreadableError` that names it."""
         if policy not in self._read:
             try:
-                self._read[policy] = read_network_policy(policy.spec)
+                self._read[policy] = STANDING[policy.kind](policy.spec)
             except UnreadableError as error:
-                what = f"NetworkPolicy {policy.name}, which stands in the namespace: {error}"
+                what = f"{policy.kind} {policy.name}, which stands in the namespace: {error}"
                 raise UnreadableError(what) from error
         return self._read[policy]
 
@@ -62,18 +66,21 @@ def reach_of(
     """
     Return the facts of a policy with `spec` that replaces one with `old_spec` (None: it is new).
 
-    `standing` are the other NetworkPolicies of its namespace, without the injected ones. Raises nothing: what cannot be
+    `standing` are the other policies of its namespace, without the injected ones. Raises nothing: what cannot be
     read, or is too much to be judged, is a fact, too.
     """
     how = reading or Reading()
     try:
-        new = how.kind(spec)
         others = [(each.name, how.meanings.of(each)) for each in standing]
+    except UnreadableError as error:
+        return Reach(unreadable_beside=(str(error),))
+    try:
+        new = how.kind(spec)
         old = None if old_spec is None else _old(old_spec, how.kind)
-        openings = {each: _direction(each, new, old, others) for each in get_args(Direction)}
+        ingress, egress = (_direction(each, new, old, others) for each in get_args(Direction))
     except UnreadableError as error:
         return Reach(unreadable=(str(error),))
-    return Reach((), **openings)
+    return Reach(ingress=ingress, egress=egress)
 
 
 def _old(old_spec: object, read: Reader) -> NetworkPolicy | None:
@@ -107,7 +114,7 @@ def _opening(pods: Selector, rules: tuple[Rule, ...], standing: list[_Standing],
         joint_ipv4=ipv4,
         joint_ipv6=ipv6,
         joint_with=names,
-        unbounded=tuple(rule.path for rule in rules if not rule.names_peers),
+        unbounded=tuple(rule.path for rule in rules if rule.everybody),
         widens=not covered,
     )
 
@@ -140,8 +147,9 @@ class _Search:
     steps: int = 0
 
     def extend(self, index: int, pods: Selector, addresses: Addresses) -> None:
-        # A step merges all that is left: a tenant's many blocks must not keep everybody waiting.
-        self.steps += 1 + sum(len(opened.ipv4) + len(opened.ipv6) for _, opened in self.standing[index:]) // 200
+        # A step merges all that is left: a tenant's many blocks and labels must not keep everybody waiting.
+        ranges = sum(len(opened.ipv4) + len(opened.ipv6) for _, opened in self.standing[index:])
+        self.steps += 1 + (ranges + len(pods.requirements)) // 200
         if self.steps > STEPS:
             return
         self.ipv4 = max(self.ipv4, addresses.ipv4_share)
@@ -159,13 +167,27 @@ class _Search:
 
 def _covers(old: NetworkPolicy | None, new: NetworkPolicy, direction: Direction) -> bool:
     """Say whether the old object opened all that the new one opens: for the same pods, on the same ports."""
-    rules = new.rules(direction)
+    rules = new.rules(direction) or ()
     before = old.rules(direction) if old else None
-    if old is None or before is None or not new.pods.implies(old.pods):
-        return not _addresses(rules or ())
+    if old is None or before is None or not new.pods.implies(old.pods) or old.denials not in {b"", new.denials}:
+        return not _addresses(rules)
     # Port by port, for two rules may have become one; no port stands for every port.
+    ports = {port for rule in rules for port in rule.ports or {None}}
+    if len(ports) * (_size(rules) + _size(before)) > COMPARED:
+        return False
     return all(
-        rule.addresses <= _addresses(each for each in before if not each.ports or port in each.ports)
-        for rule in rules or ()
-        for port in rule.ports or {None}
+        _covers_port(
+            [rule for rule in before if not rule.ports or port in rule.ports],
+            [rule for rule in rules if (port in rule.ports if port is not None else not rule.ports)],
+        )
+        for port in ports
     )
+
+
+def _covers_port(before: list[Rule], rules: list[Rule]) -> bool:
+    everybody = any(rule.everybody for rule in rules)
+    return (not everybody or any(rule.everybody for rule in before)) and _addresses(rules) <= _addresses(before)
+
+
+def _size(rules: Iterable[Rule]) -> int:
+    return sum(1 + len(rule.addresses.ipv4) + len(rule.addresses.ipv6) for rule in rules)

@@ -23,21 +23,30 @@ Ports = frozenset[Hashable]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """The addresses that one rule opens (selectors of pods open none) on `ports`; `path` is where it stands."""
+    """
+    The addresses that one rule opens (selectors of pods open none) on `ports`; `path` is where it stands.
+
+    `everybody` says that it names no peers: it opens every pod of the cluster, too.
+    """
 
     path: str
     addresses: Addresses
     ports: Ports
-    names_peers: bool
+    everybody: bool
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkPolicy:
-    """Which pods it selects and what it opens; a direction without effect is None."""
+    """
+    Which pods it selects and what it opens; a direction without effect is None.
+
+    `denials` is what a CNI's kind closes besides, in words that are the same for the same denials.
+    """
 
     pods: Selector
     ingress: tuple[Rule, ...] | None
     egress: tuple[Rule, ...] | None
+    denials: bytes = b""
 
     def rules(self, direction: Direction) -> tuple[Rule, ...] | None:
         """Return the rules of one direction, None where it has no effect."""
@@ -122,7 +131,7 @@ def _read_rule(path: str, direction: Direction, rule: _Rule) -> Rule:
         path,
         addresses,
         frozenset((port.port, port.endPort, port.protocol or "TCP") for port in rule.ports),
-        bool(peers),
+        everybody=not peers,
     )
 
 

@@ -20,8 +20,12 @@ LONGEST_LINE = 2000
 LONGEST_WARNING = 256
 SEVERITIES = ("critical", "high", "medium", "low")
 
-# C0, DEL, C1, the Unicode line separators, and what turns the direction of text: a name must not forge a line.
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+# C0, DEL, C1, the Unicode line separators, what turns the direction of text and what is not seen: a name
+# must not forge a line.
+_CONTROL = re.compile(
+    "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
+    "\U000e0000-\U000e007f]"
+)
 
 
 def decided(uid: str, decision_id: str, decision: Decision) -> bytes:

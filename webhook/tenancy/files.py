@@ -1,7 +1,7 @@
 """
 The tree from files: a file or folder that holds what a cluster would hold.
 
-The four kinds of ours are refused for what is wrong in them; Namespaces and NetworkPolicies stand for those that exist,
+The four kinds of ours are refused for what is wrong in them; Namespaces and policies stand for those that exist,
 so whatever they say is taken as it is. A name that does not exist is a warning: it denies what depends on it.
 """
 
@@ -19,6 +19,7 @@ from webhook.tenancy.specs import KINDS, is_name, read_baseline, read_tenant
 from webhook.tenancy.tree import Holdings, Tree, grow
 
 API_VERSION = f"{DOMAIN}/v1alpha1"
+_POLICIES = frozenset({("networking.k8s.io/v1", "NetworkPolicy"), ("cilium.io/v2", "CiliumNetworkPolicy")})
 # What `kubectl get -o yaml` shows, so that it can be put into a file as it is.
 _TOP = frozenset({"apiVersion", "kind", "metadata", "spec", "status"})
 _METADATA = frozenset({
@@ -74,12 +75,12 @@ def load_tree(path: Path) -> Loading:
 
 def _sort(manifest: Manifest, found: _Found) -> None:
     api_version, kind = manifest.data["apiVersion"], manifest.data["kind"]
-    namespace = manifest.data["metadata"].get("namespace") if kind == "NetworkPolicy" else ""
+    namespace = manifest.data["metadata"].get("namespace") if (api_version, kind) in _POLICIES else ""
     identity = (kind, str(namespace), manifest.data["metadata"]["name"])
     try:
         if api_version == "v1" and kind == "Namespace":
             found.namespaces.append(_namespace(manifest))
-        elif api_version == "networking.k8s.io/v1" and kind == "NetworkPolicy":
+        elif (api_version, kind) in _POLICIES:
             found.policies.append(_policy(manifest))
         elif api_version.split("/")[0] == DOMAIN:
             _read_ours(manifest, found)
@@ -150,13 +151,13 @@ def _namespace(manifest: Manifest) -> Namespace:
 
 
 def _policy(manifest: Manifest) -> Policy:
-    metadata = manifest.data["metadata"]
+    metadata, kind = manifest.data["metadata"], manifest.data["kind"]
     namespace = metadata.get("namespace")
     if not isinstance(namespace, str) or not namespace:
-        raise manifest.error(
-            ("metadata", "name"), "a NetworkPolicy that stands for one in the cluster needs metadata.namespace"
-        )
-    return Policy(namespace, metadata["name"], _texts(manifest, "labels"), manifest.data.get("spec"))
+        what = f"a {kind} that stands for one in the cluster needs metadata.namespace"
+        raise manifest.error(("metadata", "name"), what)
+    content = manifest.data.get("spec") if kind == "NetworkPolicy" else manifest.data
+    return Policy(namespace, metadata["name"], _texts(manifest, "labels"), content, kind)
 
 
 def _texts(manifest: Manifest, key: str) -> dict[str, str]:

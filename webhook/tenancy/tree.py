@@ -105,10 +105,12 @@ class Tree:
         named = {baseline for tenant in path for baseline in tenant.baselines}
         return tuple(sorted(named | {baseline for baseline, selector in self._selecting if selector.matches(seen)}))
 
-    def standing_policies(self, namespace: str, *, but: str) -> tuple[Policy, ...]:
-        """Return the policies of a namespace that are not injected, without the one named `but`."""
+    def standing_policies(self, namespace: str, *, but: str, kind: str = "NetworkPolicy") -> tuple[Policy, ...]:
+        """Return the policies of a namespace that are not injected, without the one of this `kind` named `but`."""
         return tuple(
-            policy for policy in self._policies.get(namespace, ()) if policy.name != but and not self._injected(policy)
+            policy
+            for policy in self._policies.get(namespace, ())
+            if (policy.kind, policy.name) != (kind, but) and not self._injected(policy)
         )
 
     def _injected(self, policy: Policy) -> bool:

@@ -9,6 +9,7 @@ package portcullis.guardrails
 import data.portcullis.actors
 import data.portcullis.asked
 import data.portcullis.kinds
+import data.portcullis.roles
 
 # METADATA
 # description: >-
@@ -38,7 +39,10 @@ setting(place, key, fallback) := array.concat(
 	[fallback],
 )[0]
 
-readable if count(input.reach.unreadable) == 0
+readable if {
+	count(input.reach.unreadable) == 0
+	count(input.reach.unreadable_beside) == 0
+}
 
 # METADATA
 # description: Says that a direction is known to open less than a quarter of the addresses, or has no effect.
@@ -64,15 +68,25 @@ narrows(direction) if {
 }
 
 # METADATA
-# description: Says what opens everything, and the smallest change that would not.
+# description: >-
+#   Says what opens everything, and the smallest change that would not. What stands in the namespace is told only to those
+#   who see it.
 why(direction, peer) := $"it cannot be read: {concat("; ", input.reach.unreadable)}" if {
-	not readable
+	count(input.reach.unreadable) > 0
+} else := $"it cannot be judged: {concat("; ", input.reach.unreadable_beside)}" if {
+	count(input.reach.unreadable_beside) > 0
+	roles.sees(input.places.new)
+} else := "it cannot be judged beside the policies that stand there" if {
+	count(input.reach.unreadable_beside) > 0
 } else := $"{input.reach[direction].unbounded[0]} names no {peer}, which means every address ({hint(peer)})" if {
 	count(input.reach[direction].unbounded) > 0
 } else := $"its addresses add up to {covers(direction, "ipv4", "ipv6")} ({hint(peer)})" if {
 	alone(direction)
 } else := $"together with {concat(", ", array.slice(names, 0, 5))}, which can select the same pods, its addresses add up to {covers(direction, "joint_ipv4", "joint_ipv6")} ({hint(peer)})" if {
+	roles.sees(input.places.new)
 	names := input.reach[direction].joint_with
+} else := $"together with policies that stand there its addresses add up to everywhere ({hint(peer)})" if {
+	count(input.reach[direction].joint_with) > 0
 } else := "what it opens is not known"
 
 alone(direction) if input.reach[direction].ipv4 >= 0.25

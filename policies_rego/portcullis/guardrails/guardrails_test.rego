@@ -58,9 +58,9 @@ test_deny_other_settings if {
 	guardrails.setting(fixtures.checkout, "fromAnywhere", "Deny") == "Deny" with input as set("Workspace/video", "Allow")
 }
 
-reaching(opening) := fixtures.put(creation, "/reach", {"unreadable": [], "ingress": opening, "egress": null})
+reaching(opening) := fixtures.put(creation, "/reach", {"unreadable_beside": [], "unreadable": [], "ingress": opening, "egress": null})
 
-widening(opening) := fixtures.put(change, "/reach", {"unreadable": [], "ingress": opening, "egress": null})
+widening(opening) := fixtures.put(change, "/reach", {"unreadable_beside": [], "unreadable": [], "ingress": opening, "egress": null})
 
 test_allow_narrow if {
 	guardrails.narrow("ingress") with input as reaching(fixtures.opening(0.24, 0.24))
@@ -120,4 +120,24 @@ test_deny_why_together if {
 
 test_deny_why_unknown if {
 	guardrails.why("egress", "target") == "what it opens is not known" with input as reaching(null)
+}
+
+together := object.union(fixtures.narrow, {"joint_ipv4": 0.5, "joint_with": ["secret"]})
+
+beside := {"unreadable": [], "unreadable_beside": ["NetworkPolicy secret cannot be read"], "ingress": null, "egress": null}
+
+test_deny_why_tells_who_sees_what_stands_there if {
+	guardrails.why("ingress", "source") == "it cannot be judged: NetworkPolicy secret cannot be read" with input as fixtures.put(creation, "/reach", beside)
+}
+
+test_deny_why_tells_a_stranger_no_names if {
+	stranger := fixtures.put(creation, "/user", fixtures.zed)
+	hidden := fixtures.put(fixtures.put(stranger, "/reach", beside), "/reach/ingress", together)
+	guardrails.why("ingress", "source") == "it cannot be judged beside the policies that stand there" with input as hidden
+	shown := $"together with policies that stand there its addresses add up to everywhere {hint}"
+	guardrails.why("ingress", "source") == shown with input as fixtures.put(hidden, "/reach/unreadable_beside", [])
+}
+
+test_deny_narrow_beside_what_cannot_be_read if {
+	not guardrails.narrow("egress") with input as fixtures.put(creation, "/reach", beside)
 }

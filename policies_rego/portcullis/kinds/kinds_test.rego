@@ -85,3 +85,14 @@ test_allow_single_tables if {
 
 # A table that there is not covers nothing: a rule's tests have to show that it speaks at all.
 test_allow_no_such_table if not kinds.covers("no such table", fixtures.network_policy)
+
+test_deny_definition_that_takes_a_covered_name if {
+	every names in [
+		{"kind": "Foo", "plural": "ciliumnetworkpolicies"},
+		{"kind": "Foo", "singular": "ciliumnetworkpolicy"},
+		{"kind": "Foo", "listKind": "CiliumNetworkPolicyList"},
+		{"kind": "ciliumNETWORKpolicy"},
+	] {
+		kinds.defines_covered({"group": "cilium.io", "names": names})
+	}
+}

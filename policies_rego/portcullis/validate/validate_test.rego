@@ -15,7 +15,7 @@ shipped := {
 
 asked := object.union(
 	fixtures.created(fixtures.ada, fixtures.network_policy, fixtures.policy, fixtures.checkout),
-	{"reach": {"unreadable": [], "ingress": fixtures.narrow, "egress": null}},
+	{"reach": {"unreadable_beside": [], "unreadable": [], "ingress": fixtures.narrow, "egress": null}},
 )
 
 by(who) := fixtures.put(asked, "/user", who)

@@ -16,6 +16,7 @@ import data.portcullis.asked
 import data.portcullis.derived
 import data.portcullis.kinds
 import data.portcullis.result
+import data.portcullis.roles
 
 deny contains violation if {
 	judged
@@ -68,9 +69,12 @@ said(key) := $"'{label(input.object, key)}'" if {
 	label(input.object, key) != null
 } else := "missing"
 
-wanted(key) := $"'{derived.labels(input.places.new)[key]}'" if {
-	derived.labels(input.places.new)[key]
-} else := "absent"
+# What a workspace's project is called is told only to those who see it.
+wanted(key) := "absent" if {
+	not derived.labels(input.places.new)[key]
+} else := $"'{derived.labels(input.places.new)[key]}'" if {
+	roles.sees(input.places.new)
+} else := "what follows from its workspace"
 
 state_kept if not state(input.object)
 

@@ -142,3 +142,9 @@ test_deny_a_label_that_selects_a_baseline_without_the_gate if {
 	request := fixtures.updated(fixtures.oz, fixtures.namespace, fixtures.dev, new, [fixtures.unowned, gated])
 	fixtures.denied(namespace_labels.deny, refused, parts) with input as request
 }
+
+test_deny_tells_a_stranger_no_names if {
+	found := namespace_labels.deny with input as fixtures.created(fixtures.zed, fixtures.namespace, fixtures.dev, fixtures.checkout)
+	every violation in found { contains(violation.message, "has to be what follows from its workspace") }
+	count(found) == 3
+}

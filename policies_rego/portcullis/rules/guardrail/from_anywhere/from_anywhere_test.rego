@@ -13,12 +13,12 @@ narrowing := fixtures.put(wide, "/widens", false)
 
 creation(opening) := fixtures.put(
 	fixtures.created(fixtures.ada, fixtures.network_policy, fixtures.policy, fixtures.checkout),
-	"/reach", {"unreadable": [], "ingress": opening, "egress": null},
+	"/reach", {"unreadable_beside": [], "unreadable": [], "ingress": opening, "egress": null},
 )
 
 change(opening) := fixtures.put(
 	fixtures.updated(fixtures.ada, fixtures.network_policy, fixtures.policy, fixtures.policy, [fixtures.checkout, fixtures.checkout]),
-	"/reach", {"unreadable": [], "ingress": opening, "egress": null},
+	"/reach", {"unreadable_beside": [], "unreadable": [], "ingress": opening, "egress": null},
 )
 
 test_allow_empty_document if from_anywhere.deny == set() with input as {}

@@ -13,12 +13,12 @@ narrowing := fixtures.put(wide, "/widens", false)
 
 creation(opening) := fixtures.put(
 	fixtures.created(fixtures.ada, fixtures.network_policy, fixtures.policy, fixtures.checkout),
-	"/reach", {"unreadable": [], "egress": opening, "ingress": null},
+	"/reach", {"unreadable_beside": [], "unreadable": [], "egress": opening, "ingress": null},
 )
 
 change(opening) := fixtures.put(
 	fixtures.updated(fixtures.ada, fixtures.network_policy, fixtures.policy, fixtures.policy, [fixtures.checkout, fixtures.checkout]),
-	"/reach", {"unreadable": [], "egress": opening, "ingress": null},
+	"/reach", {"unreadable_beside": [], "unreadable": [], "egress": opening, "ingress": null},
 )
 
 test_allow_empty_document if to_anywhere.deny == set() with input as {}

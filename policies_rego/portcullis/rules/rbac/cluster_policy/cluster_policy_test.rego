@@ -225,3 +225,29 @@ test_deny_controller_other_operations_with_the_same_spec if {
 		fixtures.denied(cluster_policy.deny, refused, []) with input as document
 	}
 }
+
+established := object.union(covered, {"status": {"conditions": []}})
+
+test_allow_api_server_establishes_a_definition if {
+	document := fixtures.subresource(change(fixtures.namespace_controller, fixtures.definition, covered, established), "status")
+	cluster_policy.deny == set() with input as document
+}
+
+test_deny_status_of_a_definition if {
+	stranger := fixtures.subresource(change(fixtures.zed, fixtures.definition, covered, established), "status")
+	fixtures.denied(cluster_policy.deny, refused, ["it holds in the whole cluster"]) with input as stranger
+	whole := change(fixtures.namespace_controller, fixtures.definition, covered, established)
+	fixtures.denied(cluster_policy.deny, refused, ["it holds in the whole cluster"]) with input as whole
+	other := fixtures.subresource(change(fixtures.namespace_controller, fixtures.definition, covered, definition("cilium.io", "CiliumCIDRGroup")), "status")
+	fixtures.denied(cluster_policy.deny, refused, ["it holds in the whole cluster"]) with input as other
+}
+
+test_deny_baseline_whose_policies_are_no_list if {
+	emptied := change(fixtures.oz, fixtures.baseline, filled, object.union(filled, {"spec": {"policies": "x"}}))
+	fixtures.denied(cluster_policy.deny, refused, ["the tree names this baseline (Organization/acme, Project/payments)"]) with input as named(emptied)
+}
+
+test_deny_definition_without_a_kind if {
+	nameless := fixtures.object_of("", "things.example.com", {"group": "example.com", "names": {}})
+	fixtures.denied(cluster_policy.deny, refused, ["it holds in the whole cluster"]) with input as creation(fixtures.zed, fixtures.definition, nameless)
+}
