@@ -357,6 +357,7 @@ def test_a_decision_is_kept_with_who_what_and_why(gate: Gate, loop: Loop) -> Non
         "revision": gate.policies.revision,
         "dry_run": False,
         "break_glass": False,
+        "authenticated": False,
         "milliseconds": 0,
         "reason": "",
     }
@@ -414,3 +415,9 @@ def test_the_probe_is_a_whole_decision(gate: Gate, loop: Loop) -> None:
     with pytest.raises(NoDecisionError, match="OPA did not run new/rule"):
         loop.run(dataclasses.replace(kept, policies=lacking).probe(seconds=10))
     assert records == []
+
+
+def test_a_record_says_whether_the_caller_showed_a_certificate(gate: Gate, loop: Loop) -> None:
+    """Without a client CA anybody could have asked, and who reads the record has to know."""
+    assert not recorded(loop, gate, MINE).authenticated
+    assert recorded(loop, dataclasses.replace(gate, authenticated=True), MINE).authenticated

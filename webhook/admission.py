@@ -45,6 +45,8 @@ class Record:
     revision: str
     dry_run: bool
     break_glass: bool
+    authenticated: bool
+    """Whether the caller had to show the API server's certificate."""
     milliseconds: float
     reason: str = ""
     """Why there was no decision."""
@@ -59,6 +61,8 @@ class Gate:
     tree: Callable[[], Tree | None]
     break_glass_groups: tuple[str, ...]
     record: Callable[[Record], None]
+    authenticated: bool = False
+    """Whether callers had to show the API server's certificate."""
     meanings: Meanings = field(default_factory=Meanings)
 
     async def validate(self, body: bytes, *, seconds: float) -> bytes:
@@ -163,6 +167,7 @@ class _Case:
                 revision=answer.revision if answer else self._gate.policies.revision,
                 dry_run=bool(review.dry_run),
                 break_glass=bool(decision and decision.break_glass),
+                authenticated=self._gate.authenticated,
                 milliseconds=round((time.perf_counter() - self._begin) * 1000, 3),
                 reason=one_line(reason),
             )

@@ -125,7 +125,14 @@ async def run(settings: ServeSettings) -> None:
     metrics = Metrics()
     async with AsyncExitStack() as stack:
         engine = await stack.enter_async_context(_engine(settings, bundle, metrics))
-        gate = Gate(engine.opa, bundle.policies, lambda: tree, settings.break_glass_groups, _Recorder(metrics))
+        gate = Gate(
+            engine.opa,
+            bundle.policies,
+            lambda: tree,
+            settings.break_glass_groups,
+            _Recorder(metrics),
+            authenticated=settings.client_ca is not None,
+        )
         tls = _tls(settings) if settings.tls else None
         health = Health(lambda: _missing(tls), _notes(settings))
         app = create_app(gate, health, metrics, CertifiedCallers() if settings.client_ca else AnyCallers())
