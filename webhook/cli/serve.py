@@ -1,7 +1,6 @@
 """`portcullis serve`: the webhook, with an OPA beside it."""
 
 import asyncio
-import logging
 import sys
 import time
 from collections.abc import AsyncIterator, Coroutine
@@ -9,22 +8,18 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 import structlog
 import typer
 import uvloop
-from structlog.typing import Processor
 
 import certs
 from webhook.admission import Gate, Record
 from webhook.app import Health, Metrics, create_app
-from webhook.decision.binary import find_opa
-from webhook.decision.bundle import Bundle, check_policies, read_policies
-from webhook.decision.opa import LocalOpa
-from webhook.decision.process import OpaProcess
+from webhook.cli.engine import started
+from webhook.cli.logs import log_to_stderr
+from webhook.decision.bundle import read_policies
 from webhook.errors import SettingsError
 from webhook.server import AnyCallers, CertifiedCallers, Server, Tls
 from webhook.settings import (
@@ -33,15 +28,11 @@ from webhook.settings import (
     ServeSettings,
     bundled_policies,
     default_cert_dir,
-    environment,
 )
 from webhook.tenancy.files import load_tree
 from webhook.tenancy.tree import Tree
 
-# Without the values of variables: those are the tree and whole requests.
-_TRACES = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
 RENEWAL_SECONDS = 3600.0
-READY_SECONDS = 30.0
 
 
 def serve(  # noqa: PLR0913 - a flag each
@@ -111,7 +102,7 @@ def serve(  # noqa: PLR0913 - a flag each
         client_ca=client_ca,
         break_glass_groups=tuple(break_glass_group),
     )
-    _log_to_stderr()
+    log_to_stderr()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run(settings.check()))
 
@@ -124,7 +115,7 @@ async def run(settings: ServeSettings) -> None:
     bundle = read_policies(settings.policies)
     metrics = Metrics()
     async with AsyncExitStack() as stack:
-        engine = await stack.enter_async_context(_engine(settings, bundle, metrics))
+        engine = await stack.enter_async_context(started(settings, bundle, metrics))
         gate = Gate(
             engine.opa,
             bundle.policies,
@@ -140,7 +131,7 @@ async def run(settings: ServeSettings) -> None:
         async with _beside(_background(server, tls, settings)):
             serving = asyncio.create_task(server.serve())
             try:
-                await _started(server, serving)
+                await _listening(server, serving)
                 await engine.ready()
                 host, at = server.address()
                 log.info(
@@ -154,53 +145,6 @@ async def run(settings: ServeSettings) -> None:
             finally:
                 server.should_exit = True
                 await serving
-
-
-@dataclass(frozen=True, slots=True)
-class Engine:
-    """The OPA that is asked, and what waits until it answers."""
-
-    opa: LocalOpa
-    process: OpaProcess | None
-
-    async def ready(self) -> None:
-        """Return once our own OPA answers; one that others run is waited for by `/readyz`."""
-        if self.process:
-            await self.process.ready(READY_SECONDS)
-
-
-@asynccontextmanager
-async def _engine(settings: ServeSettings, bundle: Bundle, metrics: Metrics) -> AsyncIterator[Engine]:
-    if settings.opa_url:
-        async with _remote(settings.opa_url) as opa:
-            yield Engine(opa, None)
-        return
-    log = structlog.get_logger()
-    binary = await asyncio.to_thread(find_opa, environment(), say=lambda line: log.info("opa", progress=line))
-    with TemporaryDirectory(prefix="portcullis-") as scratch:
-        await asyncio.to_thread(check_policies, binary, bundle, Path(scratch))
-        bundle.write(Path(scratch, "bundle.tar.gz"))
-
-        def tell(line: str) -> None:
-            log.warning("opa", line=line)
-
-        async with OpaProcess(binary, Path(scratch, "bundle.tar.gz"), log=tell) as process:
-            metrics.opa_restarts.set_function(lambda: process.restarts)
-            async with LocalOpa(socket=process.socket) as opa:
-                yield Engine(opa, process)
-
-
-def _remote(url: str) -> LocalOpa:
-    parts = urlsplit(url)
-    if parts.scheme == "unix":
-        if parts.netloc or not parts.path:
-            raise SettingsError(f"--opa-url {url!r} names no socket: give its whole path, unix:///run/opa.sock")
-        return LocalOpa(socket=Path(parts.path))
-    try:
-        port = parts.port or (443 if parts.scheme == "https" else 8181)
-    except ValueError as error:
-        raise SettingsError(f"--opa-url {url!r} has no port that can be: {error}") from error
-    return LocalOpa(host=parts.hostname or "localhost", port=port, ssl=parts.scheme == "https")
 
 
 def _tree(path: Path) -> Tree:
@@ -284,33 +228,9 @@ async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
             await task
 
 
-async def _started(server: Server, serving: "asyncio.Task[None]") -> None:
+async def _listening(server: Server, serving: "asyncio.Task[None]") -> None:
     while not server.started:
         if serving.done():
             await serving
             raise SettingsError("the server did not start; its log says why")
         await asyncio.sleep(0.01)
-
-
-def _log_to_stderr() -> None:
-    """Log as JSON lines, for people where there is a terminal."""
-    shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
-    people = sys.stderr.isatty()
-    console = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
-    renderer = console if people else structlog.processors.JSONRenderer()
-    final: list[Processor] = [renderer] if people else [_TRACES, renderer]
-    structlog.configure(
-        processors=[*shared, *final],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
-    )
-    formatter = structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *final]
-    )
-    handler = logging.StreamHandler()
-    handler.setFormatter(formatter)
-    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)

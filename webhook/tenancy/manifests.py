@@ -6,21 +6,18 @@ turns it into JSON. The same text must give the same object here, or the gate wo
 stores. What kubectl leaves to chance or drops in silence (a key twice, text after `...`) is refused.
 """
 
-import json
-import math
 import os
 import re
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn, TypeAlias
+from typing import Any
 
 from webhook.errors import ManifestError
-from webhook.tenancy.scalars import DEPTH, Node, NodeError, Scalar, as_json, as_key, compose, resolve
-
-Place: TypeAlias = tuple[int, int]
-Steps: TypeAlias = tuple[str | int, ...]
+from webhook.tenancy.documents import Document, Steps
+from webhook.tenancy.pieces import BOM, Piece, Place, pieces
+from webhook.tenancy.scalars import NodeError
 
 MAX_BYTES = 8 * 1024 * 1024
 # Of one file; 8 MiB could hold millions of things that are wrong.
@@ -28,12 +25,7 @@ MAX_ERRORS = 100
 SUFFIXES = frozenset({".yaml", ".yml", ".json"})
 # What `kubectl apply -k` reads; it is no object of a cluster.
 KUSTOMIZATIONS = frozenset({"kustomization.yaml", "kustomization.yml", "Kustomization"})
-BOM = "\ufeff"
 UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
-# What JSON writes and YAML does not know: a character beyond 16 bits as a pair, and `\/`; the backslash may be escaped.
-JSON_ESCAPE = re.compile(r"\\\\|\\/|\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
-JSON_SPACE = re.compile(r"[ \t\n\r]*")
-TO_LINE_END = re.compile(r"[^\S\n]*\n?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +89,7 @@ def _files(path: Path) -> list[Path | ManifestError]:
 def _read(file: Path, *, regular: bool) -> Iterator[Manifest | ManifestError]:
     wrong = 0
     try:
-        for piece in _pieces(file, _text(file, regular=regular)):
+        for piece in pieces(file, _text(file, regular=regular)):
             for one in [piece] if isinstance(piece, ManifestError) else _read_piece(file, piece):
                 wrong += isinstance(one, ManifestError)
                 yield one
@@ -108,9 +100,9 @@ def _read(file: Path, *, regular: bool) -> Iterator[Manifest | ManifestError]:
         yield error
 
 
-def _read_piece(file: Path, piece: "_Piece") -> Iterator[Manifest | ManifestError]:
+def _read_piece(file: Path, piece: Piece) -> Iterator[Manifest | ManifestError]:
     try:
-        data, positions = _Document(piece).read()
+        data, positions = Document(piece).read()
     except NodeError as error:
         yield ManifestError(file, *piece.position(error.place), error.what)
     else:
@@ -142,195 +134,6 @@ def _text(file: Path, *, regular: bool) -> str:
 
 def _after(text: str) -> Place:
     return text.count("\n") + 1, len(text) - text.rfind("\n")
-
-
-class _Piece(NamedTuple):
-    """The text of a document, the place of its first character (from 0), and its value if kubectl reads it as JSON."""
-
-    text: str
-    start: Place
-    json: tuple[Any, ...] = ()
-
-    def position(self, place: Place) -> Place:
-        line, column = place
-        return self.start[0] + line + 1, column + 1 + (0 if line else self.start[1])
-
-
-def _pieces(file: Path, text: str) -> Iterator[_Piece | ManifestError]:
-    """Cut a file as kubectl does: JSON values side by side if it begins with one, and pieces between lines of `---`."""
-    at, place = 0, (0, 0)
-    if text.startswith(BOM):  # with which kubectl takes nothing for JSON
-        yield from _yaml_pieces(file, text[1:], place)
-        return
-    values = _json_values(text) if text.lstrip().startswith("{") else iter(())
-    count = 0
-    for count, (start, end, value) in enumerate(values, 1):  # noqa: B007 - counted
-        place = _moved(place, text[at:start])
-        yield _Piece(JSON_ESCAPE.sub(_character, text[start:end]), place, (value,))
-        place, at = _moved(place, text[start:end]), end
-    # kubectl goes on in YAML, on the next line if this one is over.
-    if count and (skipped := TO_LINE_END.match(text, at)):
-        place, at = _moved(place, skipped[0]), skipped.end()
-    if count > 1 and text[at:].strip():
-        yield ManifestError(file, place[0] + 1, place[1] + 1, "not JSON, as what stands before it is")
-    else:
-        yield from _yaml_pieces(file, text[at:], place)
-
-
-def _json_values(text: str) -> Iterator[tuple[int, int, Any]]:
-    """Yield start, end and value of the JSON values at the beginning of `text`."""
-    decoder, end = json.JSONDecoder(parse_constant=_refuse, parse_float=_float), 0
-    while (space := JSON_SPACE.match(text, end)) and space.end() < len(text):
-        try:
-            value, end = decoder.raw_decode(text, space.end())
-        except (ValueError, RecursionError):
-            return
-        yield space.end(), end, value
-
-
-def _float(text: str) -> Scalar:
-    value = float(text)
-    return as_json(value) if math.isfinite(value) else value
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(constant)
-
-
-def _character(escape: re.Match[str]) -> str:
-    if not escape[1]:
-        return escape[0].replace("\\/", "/")
-    return f"\\U{0x10000 + ((int(escape[1], 16) - 0xD800) << 10) + int(escape[2], 16) - 0xDC00:08x}"
-
-
-def _moved(place: Place, text: str) -> Place:
-    lines = text.count("\n")
-    return (place[0] + lines, len(text) - text.rfind("\n") - 1) if lines else (place[0], place[1] + len(text))
-
-
-def _yaml_pieces(file: Path, text: str, start: Place) -> Iterator[_Piece | ManifestError]:
-    lines: list[str] = []
-    begin = start
-    for number, line in enumerate(text.removesuffix("\n").split("\n"), start[0]):
-        behind = line[3:].strip() if line.startswith("---") else ""
-        if behind and not behind.startswith("#"):
-            what = f"not a separator that kubectl takes: only a comment may follow `---`, not {behind[:40]!r}"
-            yield ManifestError(file, number + 1, 4, what)
-        # The `---` before a first document belongs to it.
-        elif not line.startswith("---") or not lines:
-            lines.append(f"{line}\n")
-            continue
-        yield _Piece("".join(lines), begin)
-        lines, begin = [], (number + 1, 0)
-    yield _Piece("".join(lines), begin)
-
-
-class _Entry(NamedTuple):
-    """What stands at a key or list item; `own` is false where a merge brought it."""
-
-    place: Place
-    node: Node
-    aliased: bool
-    own: bool = True
-
-
-class _Document:
-    """The JSON value of one document, and the position of each thing in it."""
-
-    def __init__(self, piece: _Piece) -> None:
-        self.piece = piece
-        self.positions: dict[Steps, Place] = {}
-        self.steps = 0
-        self.aliased_steps = 0
-
-    def read(self) -> tuple[Any, dict[Steps, Place]]:
-        """Return value and positions; raise `NodeError`."""
-        root = compose(self.piece.text)
-        if root is None:
-            return None, {}
-        first = root.items[0] if root.kind == "mapping" and root.items else root
-        self.positions[()] = self.piece.position(first.place)
-        value = self._value(_Entry(root.place, root, aliased=False), ())
-        if self.piece.json and self.piece.json[0] != value:
-            # A number out of range, or a line separator in a string, which YAML folds.
-            raise NodeError(root.place, "not the same when read as JSON, as kubectl does, and as YAML")
-        return value, self.positions
-
-    def _value(self, entry: _Entry, path: Steps) -> Any:
-        node, aliased = self._target(entry.node, aliased=entry.aliased)
-        if node.kind == "scalar":
-            return self._scalar(node, key=False)
-        if len(path) >= DEPTH:
-            raise NodeError(node.place, f"nested deeper than {DEPTH} levels by aliases")
-        if node.kind == "sequence":
-            return [self._placed(_Entry(at.place, at, aliased), (*path, i)) for i, at in enumerate(node.items)]
-        entries = self._entries(node, len(path), aliased=aliased)
-        return {name: self._placed(at, (*path, name)) for name, at in entries.items()}
-
-    def _placed(self, entry: _Entry, path: Steps) -> Any:
-        self.positions[path] = self.piece.position(entry.place)
-        return self._value(entry, path)
-
-    def _entries(self, mapping: Node, depth: int, *, aliased: bool) -> dict[str, _Entry]:
-        """Return what stands at each key. As in Go a key after a merge replaces what that brought."""
-        entries: dict[str, _Entry] = {}
-        merge: Place | None = None
-        for key, node in zip(mapping.items[::2], mapping.items[1::2], strict=True):
-            if key.is_merge:
-                self._refuse_second(key, merge, "<<")
-                merge = key.place
-                self._merge(entries, node, depth, aliased=aliased)
-                continue
-            name = self._key(key, aliased=aliased)
-            known = entries.get(name)
-            self._refuse_second(key, known.place if known and known.own else None, name)
-            entries[name] = _Entry(key.place, node, aliased)
-        return entries
-
-    def _merge(self, entries: dict[str, _Entry], value: Node, depth: int, *, aliased: bool) -> None:
-        """Put what a `<<` brings into `entries`; of several mappings the first wins."""
-        if depth >= DEPTH:
-            raise NodeError(value.place, f"merges nested deeper than {DEPTH} levels")
-        for source in reversed(value.items if value.kind == "sequence" else [value]):
-            node, within = self._target(source, aliased=aliased)
-            if node.kind != "mapping":
-                raise NodeError(source.place, "`<<` takes a mapping or a list of mappings")
-            for name, brought in self._entries(node, depth + 1, aliased=within).items():
-                known = entries.get(name)
-                if known and known.own:
-                    what = "this `<<` brings it again, which kubectl takes and other tools do not: put `<<` first"
-                    raise NodeError(source.place, f"{self._defined(name, known.place)}; {what}")
-                entries[name] = brought._replace(own=False)
-
-    def _refuse_second(self, key: Node, first: Place | None, name: str) -> None:
-        if first:
-            raise NodeError(key.place, self._defined(name, first))
-
-    def _defined(self, name: str, place: Place) -> str:
-        return f"key {json.dumps(name, ensure_ascii=False)} is already defined at line {self.piece.position(place)[0]}"
-
-    def _key(self, key: Node, *, aliased: bool) -> str:
-        node, _ = self._target(key, aliased=aliased)
-        if node.kind != "scalar":
-            raise NodeError(key.place, "a list or a mapping cannot be a key")
-        return str(self._scalar(node, key=True))
-
-    def _scalar(self, node: Node, *, key: bool) -> Scalar:
-        try:
-            value = resolve(node.tag, node.text)
-            return as_key(value) if key else as_json(value)
-        except ValueError as error:
-            raise NodeError(node.place, str(error)) from error
-
-    def _target(self, node: Node, *, aliased: bool) -> tuple[Node, bool]:
-        """Follow an alias, and count the steps as goyaml does: a small text must not become a huge object."""
-        self.steps += 1
-        self.aliased_steps += aliased
-        # 99 of 100 steps may come from aliases up to 400,000, then ever fewer, down to 10 at 4,000,000.
-        share = 0.99 - 0.89 * min(max((self.steps - 400_000) / 3_600_000, 0), 1)
-        if self.aliased_steps > 100 and self.steps > 1000 and self.aliased_steps > share * self.steps:
-            raise NodeError(node.place, "too much of this document comes from aliases: kubectl refuses it too")
-        return self._target(node.items[0], aliased=True) if node.kind == "alias" else (node, aliased)
 
 
 def _objects(file: Path, data: Any, positions: Mapping[Steps, Place]) -> Iterator[Manifest | ManifestError]:

@@ -1,0 +1,34 @@
+"""The log: JSON lines on standard error, or lines for people where that is a terminal."""
+
+import logging
+import sys
+
+import structlog
+from structlog.typing import Processor
+
+# Without the values of variables: those are the tree and whole requests.
+_TRACES = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
+
+
+def log_to_stderr() -> None:
+    """Log as JSON lines, for people where there is a terminal."""
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    people = sys.stderr.isatty()
+    console = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    renderer = console if people else structlog.processors.JSONRenderer()
+    final: list[Processor] = [renderer] if people else [_TRACES, renderer]
+    structlog.configure(
+        processors=[*shared, *final],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *final]
+    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(formatter)
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
