@@ -1,5 +1,5 @@
 # syntax=docker/dockerfile:1
-# The webhook with its OPA: slim, without a shell's worth of tools, as a user that is not root. Needs no writable root
+# The webhook with its OPA: slim, as a user that is not root. Needs no writable root
 # filesystem: what it writes goes to /tmp and to the folder of --cert-dir, both of which a pod mounts.
 
 FROM golang:1.26-bookworm AS go
@@ -22,7 +22,7 @@ RUN cp "$(XDG_CACHE_HOME=/tmp/cache python -m webhook.decision.binary)" /opt/por
 
 FROM python:3.11-slim-bookworm
 COPY --from=build /opt/portcullis /opt/portcullis
-ENV PATH=/opt/portcullis/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+ENV PATH=/opt/portcullis/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 PORTCULLIS_CERT_DIR=/tmp/certs
 USER 65532:65532
 EXPOSE 8443
 ENTRYPOINT ["portcullis"]

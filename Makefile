@@ -29,8 +29,9 @@ lint: $(VENV)/.dev ## formatting, lint, types and the walls between the rooms
 	@$(BIN)/lint-imports >$(VENV)/lint-imports.log || { cat $(VENV)/lint-imports.log; false; }
 
 format: $(VENV)/.dev ## format Python and Rego
-	@$(BIN)/ruff format --quiet . && $(BIN)/ruff check --quiet --fix . ; "$$($(OPA))" fmt --write policies_rego
-	@$(BIN)/python -m webhook.decision.document > policies_rego/schemas/input.json
+	@$(BIN)/ruff format --quiet . && $(BIN)/ruff check --quiet --fix .
+	@"$$($(OPA))" fmt --write policies_rego
+	@$(BIN)/python -m webhook.decision.document > $(VENV)/input.json && mv $(VENV)/input.json policies_rego/schemas/input.json
 
 bench: $(VENV)/.dev ## the figures, into docs/figures.md and docs/figures.json
 	@$(BIN)/python -m tests.bench

@@ -48,8 +48,8 @@ def ensure(directory: Path, hosts: tuple[str, ...], *, now: datetime) -> Certifi
     and processes at once (it blocks for the others), and after a crash at any point: ca.key is written before ca.crt,
     tls.key before tls.crt, and a tls.crt that does not belong to its key is due.
 
-    tls.crt and tls.key without a ca.key are the operator's own (cert-manager's, say): checked, never written, and the
-    directory may be read-only.
+    tls.crt and tls.key without a ca.key are the operator's own (cert-manager's, say): checked, but for the hosts, which
+    are whatever their owner's clients dial; never written, and the directory may be read-only.
 
     Raises CertificateError for a host that is none, a directory that cannot be used, an operator's own certificate
     that is unusable, and a CA that exists but cannot sign: a new one in its place would lock out every client.
@@ -58,7 +58,7 @@ def ensure(directory: Path, hosts: tuple[str, ...], *, now: datetime) -> Certifi
     files = CertificateFiles(*(directory / name for name in ("ca.crt", "tls.crt", "tls.key", "ca.key")))
     found = _look(files)
     if found.ca_key is None and found.serving is not None and found.key is not None:
-        if reason := unusable(Pair(found.serving, found.key), hosts, now=now):
+        if reason := unusable(Pair(found.serving, found.key), (), now=now):
             raise CertificateError(f"{files.certificate} {reason}. Without a ca.key beside it it is never overwritten")
         return files
     with locked(directory):

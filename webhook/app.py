@@ -122,6 +122,8 @@ def create_app(gate: Gate, health: Health, metrics: Metrics, callers: Callers) -
     @app.get("/readyz")
     async def readyz() -> Response:
         missing = health.missing()
+        if gate.tree() is None:
+            missing.append("tenant tree: it is not loaded")
         try:
             await gate.probe(seconds=2)
         except NoDecisionError as error:

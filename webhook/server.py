@@ -42,7 +42,10 @@ class Tls:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.set_alpn_protocols(["http/1.1"])
-        context.load_cert_chain(self.certificate, self.key)
+        try:
+            context.load_cert_chain(self.certificate, self.key)
+        except (OSError, ssl.SSLError) as error:
+            raise SettingsError(f"{self.certificate} and its key cannot be served with: {error}") from error
         if self.client_ca:
             try:
                 context.load_verify_locations(self.client_ca)
@@ -122,7 +125,7 @@ class Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
-        """Stop at the first signal, cut requests off at the second."""
+        """Stop at the first signal; a second Ctrl-C cuts requests off."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.handle_exit, number, None)
@@ -168,18 +171,22 @@ class Server(uvicorn.Server):
     async def keep_certificate(self, tls: Tls) -> None:
         """Load the key pair again whenever its files change, for ever; one that does not fit is tried again."""
         log = structlog.get_logger()
-        loaded = tls.stamp()
+        # Of no files: what stood when the server began may have been replaced since, and is loaded once more.
+        loaded: tuple[int, ...] = ()
+        told = ""
         while True:
             await asyncio.sleep(RELOAD_SECONDS)
             try:
                 found = tls.stamp()
                 if found != loaded and self.config.ssl:
                     _load(self.config.ssl, tls)
-                    loaded = found
+                    loaded, told = found, ""
                     log.info("certificate loaded", certificate=str(tls.certificate))
             except (OSError, ssl.SSLError) as error:
                 # Between two renames key and certificate do not fit; the old pair serves on meanwhile.
-                log.warning("certificate not loaded", error=str(error))
+                if str(error) != told:
+                    told = str(error)
+                    log.warning("certificate not loaded", error=told)
 
 
 def _load(context: ssl.SSLContext, tls: Tls) -> None:

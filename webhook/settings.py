@@ -1,7 +1,7 @@
 """
 What the commands are told: flags first, then `PORTCULLIS_*` variables, then defaults.
 
-The one reader of the environment; a command line option names its variable here too, so that `--help` shows it.
+The one reader of the environment beside the command line's options, which name their variables for `--help`.
 """
 
 import os
@@ -72,7 +72,10 @@ def default_cert_dir() -> Path:
     state = Path(os.environ.get("XDG_STATE_HOME", ""))
     # The specification has a relative path ignored.
     if not state.is_absolute():
-        state = Path.home() / ".local" / "state"
+        try:
+            state = Path.home() / ".local" / "state"
+        except RuntimeError as error:
+            raise SettingsError("there is no home folder to keep certificates in: give --cert-dir") from error
     return state / "portcullis" / "certs"
 
 

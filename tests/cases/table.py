@@ -585,6 +585,11 @@ def _cilium() -> list[Case]:
         "whatever-has-no-label-of-a-namespace": of(
             ingress=[peer("io.cilium.k8s.namespace.labels.team", "DoesNotExist")]
         ),
+        "endpoints-of-a-namespace": of(
+            ingress=[{"fromCIDR": ["0.0.0.0/3"]}],
+            endpointSelector={"matchLabels": {"k8s:io.kubernetes.pod.namespace": "x"}},
+        ),
+        "a-key-with-an-equals-sign": of(endpointSelector={"matchLabels": {"app": "a", "app=1": "b"}}),
         "reserved-endpoints": create(
             ADA,
             other_policy(kind, "checkout-dev", spec={"endpointSelector": {"matchLabels": {"reserved.init": ""}}}),

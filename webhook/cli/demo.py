@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import json
-import os
 import signal
 import ssl
 import subprocess
@@ -147,7 +146,9 @@ async def _webhook(folder: Path) -> AsyncIterator[str]:
     log = _Log(folder / "log")
     # Settings of the shell must not change what the demo shows.
     own = {
-        key: value for key, value in os.environ.items() if not key.startswith("PORTCULLIS_") or key == "PORTCULLIS_OPA"
+        key: value
+        for key, value in environment().items()
+        if not key.startswith("PORTCULLIS_") or key == "PORTCULLIS_OPA"
     }
     with log.path.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output, env=own)  # noqa: ASYNC220 - takes no time
@@ -157,8 +158,9 @@ async def _webhook(folder: Path) -> AsyncIterator[str]:
         process.send_signal(signal.SIGTERM)
         try:
             process.wait(15)
-        except subprocess.TimeoutExpired:
+        except subprocess.TimeoutExpired as error:
             process.kill()
+            raise DemoError("the webhook did not end when it was asked to") from error
 
 
 async def _address(process: "subprocess.Popen[bytes]", log: _Log) -> str:

@@ -132,15 +132,16 @@ async def run(settings: ServeSettings) -> None:
             serving = asyncio.create_task(server.serve())
             try:
                 await _listening(server, serving)
-                await engine.ready()
                 host, at = server.address()
-                log.info(
-                    "ready",
-                    url=f"{'https' if tls else 'http'}://{host}:{at}",
-                    revision=bundle.policies.revision,
-                    rules=len(bundle.policies.rules),
-                    seconds=round(time.monotonic() - begin, 3),
-                )
+                url = f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{at}"
+                if await _first(engine.ready(), serving):
+                    log.info(
+                        "ready",
+                        url=url,
+                        revision=bundle.policies.revision,
+                        rules=len(bundle.policies.rules),
+                        seconds=round(time.monotonic() - begin, 3),
+                    )
                 await serving
             finally:
                 server.should_exit = True
@@ -226,6 +227,17 @@ async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
+
+
+async def _first(work: Coroutine[Any, Any, None], serving: "asyncio.Task[None]") -> bool:
+    """Return whether `work` was done before the server ended, which somebody may have asked for meanwhile."""
+    task = asyncio.create_task(work)
+    await asyncio.wait({task, serving}, return_when=asyncio.FIRST_COMPLETED)
+    if not task.done():
+        task.cancel()
+        return False
+    await task
+    return True
 
 
 async def _listening(server: Server, serving: "asyncio.Task[None]") -> None:

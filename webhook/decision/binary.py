@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from webhook.errors import OpaError
+from webhook.settings import environment
 
 OPA_VERSION = "1.22.0"
 MODULE = f"github.com/open-policy-agent/opa@v{OPA_VERSION}"
@@ -211,4 +212,4 @@ def _tell(line: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(f"{find_opa(os.environ, say=_tell)}\n")
+    sys.stdout.write(f"{find_opa(environment(), say=_tell)}\n")

@@ -19,7 +19,8 @@ from webhook.decision.document import check_schema
 from webhook.errors import PolicyError
 from webhook.model import Policies
 
-# Rules decide on the document alone: none may call out, or look at what OPA runs in.
+# Rules decide on the document alone: besides what OPA itself marks as nondeterministic (the clock, chance) none may
+# call out, or look at what OPA runs in.
 FORBIDDEN_BUILTINS = frozenset({"http.send", "net.lookup_ip_addr", "opa.runtime"})
 
 
@@ -94,7 +95,11 @@ def check_policies(opa: Path, bundle: Bundle, scratch: Path) -> None:
 def allowed_capabilities(current: bytes) -> bytes:
     """Return OPA's capabilities without the builtins that no rule may use."""
     capabilities = orjson.loads(current)
-    capabilities["builtins"] = [each for each in capabilities["builtins"] if each["name"] not in FORBIDDEN_BUILTINS]
+    capabilities["builtins"] = [
+        each
+        for each in capabilities["builtins"]
+        if each["name"] not in FORBIDDEN_BUILTINS and not each.get("nondeterministic", False)
+    ]
     capabilities["allow_net"] = []
     return orjson.dumps(capabilities)
 

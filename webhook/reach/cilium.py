@@ -87,7 +87,7 @@ def read_cilium_policy(raw: Mapping[str, Any]) -> NetworkPolicy:
         what = "is not understood" if first["type"] == "extra_forbidden" else f"cannot be read: {first['msg']}"
         raise UnreadableError(f"{where} {what}") from error
     return NetworkPolicy(
-        pods=_pods(spec.endpointSelector),
+        pods=_subject(spec.endpointSelector),
         ingress=tuple(_rules("ingress", spec.ingress)),
         egress=tuple(_rules("egress", spec.egress)),
         denials=_canonical([spec.ingressDeny, spec.egressDeny]) if spec.ingressDeny or spec.egressDeny else b"",
@@ -100,9 +100,19 @@ def _pods(raw: Mapping[str, Any]) -> Selector:
     )
 
 
+def _subject(raw: Mapping[str, Any]) -> Selector:
+    """Return the pods that a policy is for, which are those of its own namespace whatever it says of namespaces."""
+    pods = _pods(raw)
+    if any(each.key.startswith(_PLACE) for each in pods.requirements):
+        # Cilium puts the policy's namespace in its place: taken as said, two policies would seem to have no common pod.
+        raise UnreadableError("endpointSelector speaks of a namespace, which Cilium does not heed: leave that out")
+    return pods
+
+
 def _own(key: str) -> str:
     own = next((key.removeprefix(source) for source in _POD_SOURCES if key.startswith(source)), key)
-    if ":" in own or own.startswith(_FOREIGN):
+    # Cilium cuts a key at an equals sign.
+    if ":" in own or "=" in own or own.startswith(_FOREIGN):
         raise UnreadableError(f"the label {key!r} may select addresses and is not understood")
     return own
 

@@ -20,6 +20,9 @@ from webhook.selector import Selector
 Reader = Callable[[Any], NetworkPolicy]
 STANDING: Mapping[str, Reader] = {"NetworkPolicy": read_network_policy, "CiliumNetworkPolicy": read_cilium_policy}
 
+Beside = tuple[str, Selector, Addresses]
+"""The name, the pods and the addresses of a policy that stands, in one direction."""
+
 STEPS = 200
 """How many combinations of standing policies are tried before all of them are counted together, common pod or not."""
 COMPARED = 200_000
@@ -29,27 +32,41 @@ RANGES = 20_000
 
 
 @dataclass(frozen=True, slots=True)
-class _Standing:
+class Standing:
+    """A policy that stands: the pods that it selects and what it opens in each direction."""
+
     name: str
     pods: Selector
-    addresses: Addresses
+    ingress: Addresses
+    egress: Addresses
+
+    def addresses(self, direction: Direction) -> Addresses:
+        """Return what it opens in one direction."""
+        return self.ingress if direction == "ingress" else self.egress
 
 
 @dataclass(frozen=True, slots=True)
 class Meanings:
-    """The policies that stand, each read once: a request costs no more for those that others wrote."""
+    """The policies that stand, each read once: a request costs little for those that others wrote."""
 
-    _read: WeakKeyDictionary[Policy, NetworkPolicy] = field(default_factory=WeakKeyDictionary)
+    _read: WeakKeyDictionary[Policy, Standing | UnreadableError] = field(default_factory=WeakKeyDictionary)
 
-    def of(self, policy: Policy) -> NetworkPolicy:
+    def of(self, policy: Policy) -> Standing:
         """Return the meaning of a policy that stands; raises `UnreadableError` that names it."""
         if policy not in self._read:
-            try:
-                self._read[policy] = STANDING[policy.kind](policy.spec)
-            except UnreadableError as error:
-                what = f"{policy.kind} {policy.name}, which stands in the namespace: {error}"
-                raise UnreadableError(what) from error
-        return self._read[policy]
+            self._read[policy] = _standing(policy)
+        found = self._read[policy]
+        if isinstance(found, UnreadableError):
+            raise UnreadableError(str(found))
+        return found
+
+
+def _standing(policy: Policy) -> Standing | UnreadableError:
+    try:
+        read = STANDING[policy.kind](policy.spec)
+    except UnreadableError as error:
+        return UnreadableError(f"{policy.kind} {policy.name}, which stands in the namespace: {error}")
+    return Standing(policy.name, read.pods, _addresses(read.ingress or ()), _addresses(read.egress or ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +88,7 @@ def reach_of(
     """
     how = reading or Reading()
     try:
-        others = [(each.name, how.meanings.of(each)) for each in standing]
+        others = [how.meanings.of(each) for each in standing]
     except UnreadableError as error:
         return Reach(unreadable_beside=(str(error),))
     try:
@@ -92,22 +109,22 @@ def _old(old_spec: object, read: Reader) -> NetworkPolicy | None:
 
 
 def _direction(
-    direction: Direction, new: NetworkPolicy, old: NetworkPolicy | None, others: list[tuple[str, NetworkPolicy]]
+    direction: Direction, new: NetworkPolicy, old: NetworkPolicy | None, others: list[Standing]
 ) -> Opening | None:
     rules = new.rules(direction)
     if rules is None:
         return None
-    standing = [_Standing(name, each.pods, _addresses(each.rules(direction) or ())) for name, each in others]
-    return _opening(new.pods, rules, standing, covered=_covers(old, new, direction))
+    beside = [(each.name, each.pods, each.addresses(direction)) for each in others]
+    return _opening(new.pods, rules, beside, covered=_covers(old, new, direction))
 
 
 def _addresses(rules: Iterable[Rule]) -> Addresses:
     return union(rule.addresses for rule in rules)
 
 
-def _opening(pods: Selector, rules: tuple[Rule, ...], standing: list[_Standing], *, covered: bool) -> Opening:
+def _opening(pods: Selector, rules: tuple[Rule, ...], beside: list[Beside], *, covered: bool) -> Opening:
     alone = _addresses(rules)
-    ipv4, ipv6, names = _joint(pods, alone, standing) if alone else (0.0, 0.0, ())
+    ipv4, ipv6, names = _joint(pods, alone, beside) if alone else (0.0, 0.0, ())
     return Opening(
         ipv4=alone.ipv4_share,
         ipv6=alone.ipv6_share,
@@ -119,27 +136,28 @@ def _opening(pods: Selector, rules: tuple[Rule, ...], standing: list[_Standing],
     )
 
 
-def _joint(pods: Selector, alone: Addresses, standing: list[_Standing]) -> tuple[float, float, tuple[str, ...]]:
+def _joint(pods: Selector, alone: Addresses, beside: list[Beside]) -> tuple[float, float, tuple[str, ...]]:
     """Return the largest shares that some pod gets, and the names of the policies that add to them."""
-    common = [each for each in standing if not each.addresses <= alone and pods.joined(each.pods).satisfiable()]
-    if sum(len(each.addresses.ipv4) + len(each.addresses.ipv6) for each in common) > RANGES:
+    reached = [each for each in beside if each[2] and pods.joined(each[1]).satisfiable()]
+    if sum(len(opened.ipv4) + len(opened.ipv6) for _, _, opened in reached) > RANGES:
         raise UnreadableError(f"more than {RANGES} ranges of addresses stand in the namespace: remove policies first")
-    names = tuple(sorted(each.name for each in common))
+    common = [each for each in reached if not each[2] <= alone]
+    names = tuple(sorted(name for name, _, _ in common))
     by_pods: dict[Selector, list[Addresses]] = {}
-    for each in common:
-        by_pods.setdefault(each.pods, []).append(each.addresses)
+    for _, selected, opened in common:
+        by_pods.setdefault(selected, []).append(opened)
     search = _Search(tuple((selected, union(opened)) for selected, opened in by_pods.items()))
     search.extend(0, pods, alone)
     if search.steps > STEPS:
         # Too many combinations: counting them all together can only refuse too much, never too little.
-        whole = union([alone, *(each.addresses for each in common)])
+        whole = union([alone, *(opened for _, _, opened in common)])
         return whole.ipv4_share, whole.ipv6_share, names
     return search.ipv4, search.ipv6, names
 
 
 @dataclass(slots=True)
 class _Search:
-    """Tries the sets of standing policies that have a common pod, largest first."""
+    """Tries the sets of standing policies that have a common pod, with each before without it."""
 
     standing: tuple[tuple[Selector, Addresses], ...]
     ipv4: float = 0.0

@@ -22,6 +22,13 @@ judged if {
 	not asked.status
 	count(input.places.new.baselines) > 0
 	not injected
+	not released
+}
+
+# Kubernetes' own controllers take finalizers and owner references off whatever it says.
+released if {
+	actors.system(input.user)
+	asked.releases
 }
 
 injected if {

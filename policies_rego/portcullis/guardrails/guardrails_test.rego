@@ -141,3 +141,10 @@ test_deny_why_tells_a_stranger_no_names if {
 test_deny_narrow_beside_what_cannot_be_read if {
 	not guardrails.narrow("egress") with input as fixtures.put(creation, "/reach", beside)
 }
+
+test_allow_system_actor_takes_finalizers_off if {
+	with_finalizer := object.union(fixtures.policy, {"metadata": object.union(fixtures.policy.metadata, {"finalizers": ["x"]})})
+	document := fixtures.updated(fixtures.namespace_controller, fixtures.network_policy, with_finalizer, fixtures.policy, [fixtures.checkout, fixtures.checkout])
+	not guardrails.judged with input as document
+	guardrails.judged with input as object.union(document, {"user": fixtures.ada})
+}

@@ -20,7 +20,22 @@ deny contains violation if {
 	kinds.covers("namespace policies", input.request.kind)
 	not asked.status
 	not allowed
+	decidable
 	violation := result.violation(rego.metadata.chain(), $"{asked.line}: {reason}")
+}
+
+# What cannot be decided is denied, and no setting softens that.
+deny contains violation if {
+	kinds.covers("namespace policies", input.request.kind)
+	not asked.status
+	not allowed
+	not decidable
+	violation := result.fixed(rego.metadata.chain(), $"{asked.line}: {reason}")
+}
+
+decidable if {
+	understood
+	known
 }
 
 place := input.places.old if input.request.operation == "DELETE"

@@ -5,6 +5,8 @@ import data.portcullis.rules.rbac.namespace_policy
 
 refused := {"rule": "rbac/namespace-policy", "severity": "high", "level": "enforce", "fixed": false}
 
+fixed := object.union(refused, {"fixed": true})
+
 creation(who, place) := fixtures.created(who, fixtures.network_policy, fixtures.policy, place)
 
 change(who, place) := fixtures.updated(who, fixtures.network_policy, fixtures.policy, fixtures.policy, [place, place])
@@ -68,39 +70,39 @@ test_deny_by_the_place_after_a_change if {
 test_deny_unknown_namespace if {
 	every who in [fixtures.oz, fixtures.cilium] {
 		parts := ["no such namespace is known. Allowed: nobody, until the namespace exists"]
-		fixtures.denied(namespace_policy.deny, refused, parts) with input as creation(who, fixtures.unknown)
+		fixtures.denied(namespace_policy.deny, fixed, parts) with input as creation(who, fixtures.unknown)
 	}
 }
 
 test_deny_inconsistent if {
 	every path in ["/request/name", "/request/namespace"] {
 		parts := ["what it speaks of cannot be told from the object"]
-		fixtures.denied(namespace_policy.deny, refused, parts) with input as fixtures.put(creation(fixtures.oz, fixtures.checkout), path, "other")
-		fixtures.denied(namespace_policy.deny, refused, parts) with input as fixtures.put(creation(fixtures.cilium, fixtures.checkout), path, "other")
+		fixtures.denied(namespace_policy.deny, fixed, parts) with input as fixtures.put(creation(fixtures.oz, fixtures.checkout), path, "other")
+		fixtures.denied(namespace_policy.deny, fixed, parts) with input as fixtures.put(creation(fixtures.cilium, fixtures.checkout), path, "other")
 	}
 }
 
 test_deny_without_an_object if {
 	parts := ["what it speaks of cannot be told from the object"]
-	fixtures.denied(namespace_policy.deny, refused, parts) with input as fixtures.put(creation(fixtures.oz, fixtures.checkout), "/object", null)
-	fixtures.denied(namespace_policy.deny, refused, parts) with input as fixtures.put(deletion(fixtures.oz, fixtures.checkout), "/old_object", null)
+	fixtures.denied(namespace_policy.deny, fixed, parts) with input as fixtures.put(creation(fixtures.oz, fixtures.checkout), "/object", null)
+	fixtures.denied(namespace_policy.deny, fixed, parts) with input as fixtures.put(deletion(fixtures.oz, fixtures.checkout), "/old_object", null)
 }
 
 test_deny_unknown_version if {
 	every who in [fixtures.oz, fixtures.cilium, fixtures.controller] {
 		document := fixtures.put(creation(who, fixtures.checkout), "/request/kind/version", "v9")
-		fixtures.denied(namespace_policy.deny, refused, ["version v9 is not known here"]) with input as document
+		fixtures.denied(namespace_policy.deny, fixed, ["version v9 is not known here"]) with input as document
 	}
 }
 
 # DELETE has an old object and a place, CONNECT has what Python may one day put there: neither is an answer.
 test_deny_unknown_operation if {
 	document := fixtures.put(creation(fixtures.oz, fixtures.checkout), "/request/operation", "CONNECT")
-	fixtures.denied(namespace_policy.deny, refused, ["oz may not connect NetworkPolicy web: what it speaks of"]) with input as document
+	fixtures.denied(namespace_policy.deny, fixed, ["oz may not connect NetworkPolicy web: what it speaks of"]) with input as document
 	mocked := namespace_policy.deny with input as document
 		with data.portcullis.asked.consistent as true
 		with data.portcullis.rules.rbac.namespace_policy.place as fixtures.checkout
-	fixtures.denied(mocked, refused, ["oz may not connect"])
+	fixtures.denied(mocked, fixed, ["oz may not connect"])
 }
 
 test_allow_status_of_a_custom_resource if {
@@ -136,8 +138,8 @@ test_allow_controller_its_injected_policies if {
 
 test_deny_controller_what_it_cannot_tell if {
 	dotted := fixtures.created(fixtures.controller, fixtures.network_policy, fixtures.object_of("dev", "zero-trust.deny", {}), fixtures.checkout)
-	fixtures.denied(namespace_policy.deny, refused, ["version v9 is not known"]) with input as fixtures.put(dotted, "/request/kind/version", "v9")
-	fixtures.denied(namespace_policy.deny, refused, ["what it speaks of"]) with input as fixtures.put(dotted, "/request/name", "other")
+	fixtures.denied(namespace_policy.deny, fixed, ["version v9 is not known"]) with input as fixtures.put(dotted, "/request/kind/version", "v9")
+	fixtures.denied(namespace_policy.deny, fixed, ["what it speaks of"]) with input as fixtures.put(dotted, "/request/name", "other")
 }
 
 test_deny_others_a_dotted_name if {
