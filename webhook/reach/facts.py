@@ -32,8 +32,8 @@ RANGES = 20_000
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """A policy that stands: the pods that it selects and what it opens in each direction."""
+class Meaning:
+    """What a policy that stands means: the pods that it selects and what it opens in each direction."""
 
     name: str
     pods: Selector
@@ -49,24 +49,24 @@ class Standing:
 class Meanings:
     """The policies that stand, each read once: a request costs little for those that others wrote."""
 
-    _read: WeakKeyDictionary[Policy, Standing | UnreadableError] = field(default_factory=WeakKeyDictionary)
+    _read: WeakKeyDictionary[Policy, Meaning | UnreadableError] = field(default_factory=WeakKeyDictionary)
 
-    def of(self, policy: Policy) -> Standing:
+    def of(self, policy: Policy) -> Meaning:
         """Return the meaning of a policy that stands; raises `UnreadableError` that names it."""
         if policy not in self._read:
-            self._read[policy] = _standing(policy)
+            self._read[policy] = _meaning(policy)
         found = self._read[policy]
         if isinstance(found, UnreadableError):
             raise UnreadableError(str(found))
         return found
 
 
-def _standing(policy: Policy) -> Standing | UnreadableError:
+def _meaning(policy: Policy) -> Meaning | UnreadableError:
     try:
         read = STANDING[policy.kind](policy.spec)
     except UnreadableError as error:
         return UnreadableError(f"{policy.kind} {policy.name}, which stands in the namespace: {error}")
-    return Standing(policy.name, read.pods, _addresses(read.ingress or ()), _addresses(read.egress or ()))
+    return Meaning(policy.name, read.pods, _addresses(read.ingress or ()), _addresses(read.egress or ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ def _old(old_spec: object, read: Reader) -> NetworkPolicy | None:
 
 
 def _direction(
-    direction: Direction, new: NetworkPolicy, old: NetworkPolicy | None, others: list[Standing]
+    direction: Direction, new: NetworkPolicy, old: NetworkPolicy | None, others: list[Meaning]
 ) -> Opening | None:
     rules = new.rules(direction)
     if rules is None:
