@@ -9,11 +9,14 @@ from certs.authority import issue_authority, issue_serving
 from certs.errors import CertificateError
 from certs.files import CertificateFiles, ensure, problem
 from certs.pem import Pair
+from certs.shared import adopt, contents
 
 __all__ = [
     "CertificateError",
     "CertificateFiles",
     "Pair",
+    "adopt",
+    "contents",
     "ensure",
     "issue_authority",
     "issue_serving",

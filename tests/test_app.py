@@ -32,11 +32,10 @@ from tests.conftest import Loop
 from tests.test_server import HOSTS, certified, client, serving, trusting
 from webhook.admission import Gate
 from webhook.app import MOST_BYTES, Callers, Health, Metrics, create_app, seconds_left
-from webhook.cli.serve import _missing
 from webhook.decision.opa import LocalOpa, Opa
 from webhook.errors import OpaError
 from webhook.model import Policies
-from webhook.server import AnyCallers, CertifiedCallers, Server, Tls
+from webhook.server import AnyCallers, CertifiedCallers, Server
 
 MINE = Asked(ADA, "CREATE", NETPOL, new=policy("checkout-dev"))
 THEIRS = Asked(BO, "CREATE", NETPOL, new=policy("checkout-dev"))
@@ -422,15 +421,15 @@ def test_it_is_not_ready_with_an_expired_certificate(loop: Loop, gate: Gate, tmp
     (tmp_path / "old").mkdir()
     path = tmp_path / "old" / "tls.crt"
     path.write_bytes(certs.issue_serving(certs.issue_authority(now=then), HOSTS, now=then).certificate)
-    old = Tls(path, path)
-    state = unready(loop, gate, tmp_path, Health(lambda: _missing(old)))
+    health = Health(lambda: [f"certificate: {certs.problem(path, now=datetime.now(UTC))}"])
+    state = unready(loop, gate, tmp_path, health)
     assert len(state["missing"]) == 1
     assert re.fullmatch(rf"certificate: {re.escape(str(path))} expired at .*Z: renew it", state["missing"][0])
 
 
 def test_everything_that_is_missing_is_told_at_once(loop: Loop, gate: Gate, tmp_path: Path) -> None:
     """What is wrong is not told one by one, and notes do not make it unready."""
-    health = Health(lambda: ["one", "two"], notes=("a note",))
+    health = Health(lambda: ["one", "two"], notes=lambda: ["a note"])
     state = unready(loop, dataclasses.replace(gate, opa=Broken(ValueError("no"))), tmp_path, health)
     assert state["missing"][:2] == ["one", "two"]
     assert state["missing"][2].startswith("policies: ")

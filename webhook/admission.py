@@ -3,7 +3,7 @@
 import asyncio
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -11,9 +11,9 @@ from typing import Literal
 
 from webhook.decision.document import Document, Kind, Request, User
 from webhook.decision.opa import Opa, decide, mutate
-from webhook.errors import NoDecisionError
+from webhook.errors import ClusterError, NoDecisionError
 from webhook.gather import gather
-from webhook.model import Decision, Mutation, Policies
+from webhook.model import Decision, Mutation, Namespace, Policies
 from webhook.reach.facts import Meanings
 from webhook.review.answer import decided, mutated, one_line, undecided
 from webhook.review.envelope import ReviewRequest, read_review
@@ -23,6 +23,7 @@ from webhook.tenancy.tree import Tree
 LARGE = 32 * 1024
 """Bytes of a review from which on its facts are gathered beside the event loop."""
 
+Look = Callable[[str], Awaitable[Namespace | None]]
 Route = Literal["validate", "mutate"]
 Verdict = Literal["allow", "deny", "warn", "audit", "error"]
 
@@ -64,6 +65,8 @@ class Gate:
     authenticated: bool = False
     """Whether callers had to show the API server's certificate."""
     meanings: Meanings = field(default_factory=Meanings)
+    look: Look | None = None
+    """Reads a namespace that the tree does not know from the API server; None where there is none to ask."""
 
     async def validate(self, body: bytes, *, seconds: float) -> bytes:
         """Answer one AdmissionReview within `seconds`; raises `ReviewError` for a body that is none."""
@@ -134,7 +137,8 @@ class _Case:
     async def document(self, size: int, seconds: float) -> Document:
         """Gather the facts of a review of `size` bytes; raises `NoDecisionError` after `seconds`."""
         gate = self._gate
-        facts = partial(gather, self.review, gate.tree(), gate.break_glass_groups, gate.meanings)
+        tree = await self._knowing(gate.tree(), seconds)
+        facts = partial(gather, self.review, tree, gate.break_glass_groups, gate.meanings)
         if size <= LARGE:
             return facts()
         # The facts of a large object take their time; others are answered meanwhile.
@@ -143,6 +147,22 @@ class _Case:
                 return await asyncio.to_thread(facts)
         except TimeoutError as error:
             raise NoDecisionError(f"the facts could not be gathered within {seconds:.1f} s", retry=False) from error
+
+    async def _knowing(self, tree: Tree | None, seconds: float) -> Tree | None:
+        """
+        Return the tree with the namespace of the object, which the watch may not have told of yet.
+
+        Raises `NoDecisionError` where it cannot be read: unknown is only what the API server does not know.
+        """
+        look, namespace = self._gate.look, _namespace_of(self.review)
+        if tree is None or look is None or not namespace or namespace in tree.namespaces:
+            return tree
+        try:
+            async with asyncio.timeout(self.left(seconds)):
+                found = await look(namespace)
+        except (ClusterError, TimeoutError) as error:
+            raise NoDecisionError(f"namespace {namespace} could not be read: {error!s}", retry=True) from error
+        return tree.knowing(found) if found else tree
 
     def no_decision(self, route: Route, error: NoDecisionError) -> bytes:
         self.record(route, "error", None, reason=str(error))
@@ -172,3 +192,11 @@ class _Case:
                 reason=one_line(reason),
             )
         )
+
+
+def _namespace_of(review: ReviewRequest) -> str:
+    """Return the namespace that the object is in, empty for what is in none."""
+    if (review.kind.group, review.kind.kind) == ("", "Namespace"):
+        return ""
+    each = review.old_object if review.operation == "DELETE" else review.object
+    return each.metadata.namespace if each else ""

@@ -29,10 +29,10 @@ Answer = Callable[..., Awaitable[bytes]]
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What `/readyz` tells beside the gate: what is missing, asked anew each time, and what an operator has to know."""
+    """What `/readyz` tells beside OPA: what is missing and what an operator has to know, both asked anew each time."""
 
     missing: Callable[[], list[str]]
-    notes: tuple[str, ...] = ()
+    notes: Callable[[], list[str]] = list
 
 
 class Metrics:
@@ -122,8 +122,6 @@ def create_app(gate: Gate, health: Health, metrics: Metrics, callers: Callers) -
     @app.get("/readyz")
     async def readyz() -> Response:
         missing = health.missing()
-        if gate.tree() is None:
-            missing.append("tenant tree: it is not loaded")
         try:
             await gate.probe(seconds=2)
         except NoDecisionError as error:
@@ -131,7 +129,7 @@ def create_app(gate: Gate, health: Health, metrics: Metrics, callers: Callers) -
         state = {
             "ready": not missing,
             "missing": missing,
-            "notes": list(health.notes),
+            "notes": health.notes(),
             "revision": gate.policies.revision,
         }
         return _json(orjson.dumps(state) + b"\n", status=503 if missing else 200)

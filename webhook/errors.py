@@ -8,6 +8,7 @@ PortcullisError
 ├── OpaError             no OPA of the right version can be had, or it does not start
 ├── ReviewError          a body that is no AdmissionReview (has the HTTP status that it is answered with)
 ├── UnreadableError      a part of an object that cannot be understood; becomes a fact, and Rego denies on it
+├── ClusterError         the API server refused, or did not answer (has the HTTP status and the reason)
 ├── DemoError            the demo cannot be shown
 └── NoDecisionError      whatever keeps us from a whole decision; the request is denied
 
@@ -59,6 +60,20 @@ class ReviewError(PortcullisError):
 
 class UnreadableError(PortcullisError):
     """A part of an object that cannot be understood."""
+
+
+class ClusterError(PortcullisError):
+    """
+    What the API server did not do.
+
+    `status` is its HTTP status, 0 where there was no answer; `reason` is Kubernetes' word for it (`NotFound`,
+    `AlreadyExists`, `Conflict`, `Expired`, `Forbidden` …), empty where there is none.
+    """
+
+    def __init__(self, what: str, *, status: int = 0, reason: str = "") -> None:
+        self.status = status
+        self.reason = reason
+        super().__init__(what)
 
 
 class DemoError(PortcullisError):

@@ -22,11 +22,14 @@ ORGANIZATION_LABEL = f"{DOMAIN}/organization"
 GATE_LABEL = f"{DOMAIN}/gate"
 BASELINE_LABEL = f"{DOMAIN}/baseline"
 MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
+STATE_ANNOTATION = BASELINE_LABEL
+"""The state of a namespace's baseline, as JSON; spelled like the label on injected policies."""
 
 TenantKind = Literal["Organization", "Project", "Workspace"]
 SubjectKind = Literal["User", "Group", "ServiceAccount"]
 Operation = Literal["CREATE", "UPDATE", "DELETE", "CONNECT"]
 Enforcement = Literal["enforce", "warn", "audit"]
+PolicyKind = Literal["NetworkPolicy", "CiliumNetworkPolicy"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +99,13 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Namespace:
-    """A namespace that exists."""
+    """A namespace that exists; `version` is its resourceVersion, empty where it comes from a file."""
 
     name: str
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
+    terminating: bool = False
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
@@ -108,14 +113,17 @@ class Policy:
     """
     A policy that stands in a namespace.
 
-    `spec` is a NetworkPolicy's as the API server stores it; of another `kind` it is the whole object.
+    `spec` is a NetworkPolicy's as the API server stores it; of another `kind` it is the whole object. `attached` names
+    what else hangs on it: annotations, finalizers, ownerReferences. `version` is as a `Namespace`'s.
     """
 
     namespace: str
     name: str
     labels: Mapping[str, str] = field(hash=False)
     spec: Any = field(hash=False)
-    kind: Literal["NetworkPolicy", "CiliumNetworkPolicy"] = "NetworkPolicy"
+    kind: PolicyKind = "NetworkPolicy"
+    attached: tuple[str, ...] = ()
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +136,18 @@ class BaselinePolicy:
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """What a namespace gets on day 0; `selector` is the LabelSelector of further namespaces, None for none."""
+    """
+    What a namespace gets on day 0.
+
+    `selector` is the LabelSelector of further namespaces, None for none. `unreadable` says why there are no policies in
+    one that is stored and cannot be read.
+    """
 
     name: str
     policies: tuple[BaselinePolicy, ...]
     selector: Mapping[str, Any] | None = None
     drift: Literal["Repair", "Report"] = "Repair"
+    unreadable: str = ""
 
 
 @dataclass(frozen=True, slots=True)

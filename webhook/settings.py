@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from webhook.errors import SettingsError
 
@@ -19,12 +20,18 @@ BREAK_GLASS_GROUPS = ("system:masters", "kubeadm:cluster-admins")
 class ServeSettings:
     """What `portcullis serve` does; see `check` for what does not go together."""
 
-    tenancy: Path
-    """File or folder of the tenant tree."""
     policies: Path
     """Folder that holds `portcullis/`, the Rego."""
     cert_dir: Path
     """Folder of tls.crt, tls.key and the CA; made where missing."""
+    tenancy: Path | None = None
+    """File or folder of the tenant tree; None for the cluster's objects."""
+    kubeconfig: Path | None = None
+    """How the cluster is reached; None for the one of the pod that we run in."""
+    webhook_url: str = ""
+    """Base of the URL that the API server calls instead of our Service."""
+    controller: bool = True
+    """Whether to bring baselines beside answering reviews; where there is a cluster."""
     opa_url: str | None = None
     """An OPA that runs already; otherwise one is started."""
     host: str = EVERY_ADDRESS
@@ -40,6 +47,7 @@ class ServeSettings:
 
     def check(self) -> "ServeSettings":
         """Return itself; raises `SettingsError` for what cannot be followed."""
+        self._check_cluster()
         if not self.tls and self.host != "127.0.0.1":
             raise SettingsError("--no-tls listens on 127.0.0.1 alone: leave --host out, or leave --no-tls out")
         if not self.tls and self.client_ca:
@@ -53,6 +61,19 @@ class ServeSettings:
         if "" in self.break_glass_groups:
             raise SettingsError("--break-glass-group is empty: name a group")
         return self
+
+    def _check_cluster(self) -> None:
+        if self.tenancy and (self.kubeconfig or self.webhook_url):
+            raise SettingsError(
+                "--tenancy judges by files and contacts no cluster: leave --kubeconfig, --webhook-url out"
+            )
+        if self.kubeconfig and not self.kubeconfig.is_file():
+            raise SettingsError(f"--kubeconfig {self.kubeconfig} is no file: give one that kubectl can use")
+        if not self.tenancy and not self.tls:
+            raise SettingsError("the API server calls webhooks over TLS alone: leave --no-tls out, or give --tenancy")
+        parts = urlsplit(self.webhook_url)
+        if self.webhook_url and (parts.scheme != "https" or not parts.hostname or parts.query or parts.fragment):
+            raise SettingsError(f"--webhook-url {self.webhook_url!r} has to be like https://HOST:PORT, without a query")
 
 
 def environment() -> Mapping[str, str]:
@@ -81,6 +102,15 @@ def default_cert_dir() -> Path:
 
 def bundled_examples() -> Path:
     """Return the folder of the example tree, found as `bundled_policies` is."""
+    return _bundled_manifests() / "examples" / "acme"
+
+
+def bundled_webhooks() -> Path:
+    """Return the file of the webhook objects, found as `bundled_policies` is."""
+    return _bundled_manifests() / "base" / "webhooks.yaml"
+
+
+def _bundled_manifests() -> Path:
     package = Path(__file__).parent
     installed = package / "manifests"
-    return (installed if installed.is_dir() else package.parent / "manifests") / "examples" / "acme"
+    return installed if installed.is_dir() else package.parent / "manifests"

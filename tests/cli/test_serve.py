@@ -282,7 +282,7 @@ def test_a_port_that_is_taken_is_refused(tmp_path: Path) -> None:
 REFUSED: dict[str, tuple[list[str], str]] = {
     "no command": (["surve"], "No such command 'surve'\\. Did you mean 'serve'\\? See portcullis --help"),
     "no such flag": (["serve", "--tenency", "x"], "No such option.*--tenency.*See portcullis --help"),
-    "no tenancy": (["serve"], "--tenancy is missing: name the file or folder of the tenant tree"),
+    "no tenancy": (["serve"], "this is no pod of a cluster: give --kubeconfig FILE, or --tenancy PATH"),
     "a tenancy that is not there": (["serve", "--tenancy", "/none"], "/none: cannot be read: No such file"),
     "a port that is none": (
         ["serve", "--tenancy", "TREE", "--port", "https"],

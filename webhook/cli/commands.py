@@ -6,6 +6,7 @@ import typer
 
 from webhook import __version__
 from webhook.cli.bundle import bundle
+from webhook.cli.controller import controller
 from webhook.cli.demo import demo
 from webhook.cli.serve import serve
 
@@ -35,5 +36,6 @@ def portcullis(
 
 
 app.command()(serve)
+app.command()(controller)
 app.command()(bundle)
 app.command()(demo)

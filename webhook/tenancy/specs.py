@@ -16,6 +16,7 @@ from pydantic import (
     Field,
     StrictStr,
     TypeAdapter,
+    ValidationError,
     ValidationInfo,
     model_validator,
 )
@@ -212,6 +213,22 @@ def read_baseline(name: str, spec: object) -> Baseline:
     read = _SPECS["NetworkBaseline"].validate_python({} if spec is None else spec)
     policies = tuple(BaselinePolicy(each.name, each.spec) for each in read.policies)
     return Baseline(name, policies, read.namespaceSelector, read.drift)
+
+
+def first_error(error: ValidationError) -> str:
+    """Return the first thing that is wrong in a spec, in one line with its path."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    return f"{'.'.join(str(part) for part in ('spec', *first['loc']))}: {first['msg'].removeprefix('Value error, ')}"
+
+
+def readable_or_all(selector: object) -> Mapping[str, Any] | None:
+    """Return the namespaceSelector of a baseline, one of all namespaces where it cannot be read, None for none."""
+    if selector is None:
+        return None
+    try:
+        return _selector(dict(selector)) if isinstance(selector, Mapping) else {}
+    except ValueError:
+        return {}
 
 
 def is_name(text: str) -> bool:

@@ -4,10 +4,10 @@ The tenant tree, and the slice of it that one request needs, by look-up alone.
 What a request costs does not depend on how many namespaces, tenants or subjects there are.
 """
 
-from collections import defaultdict
+from collections import ChainMap, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import TypeVar
+from dataclasses import dataclass, field, replace
+from typing import TypeVar, cast
 
 from webhook.model import (
     BASELINE_LABEL,
@@ -48,8 +48,16 @@ class Holdings:
 
 
 @dataclass(frozen=True, slots=True)
+class Ground:
+    """What stands in the cluster: namespaces by name, policies by namespace. A live tree changes them in place."""
+
+    namespaces: Mapping[str, Namespace]
+    policies: Mapping[str, tuple[Policy, ...]]
+
+
+@dataclass(frozen=True, slots=True)
 class Tree:
-    """The tree with its indexes; made by `grow`."""
+    """The tree with its indexes; made by `grow` or `plant`."""
 
     organization: Tenant
     tenants: Mapping[str, Tenant]
@@ -105,6 +113,16 @@ class Tree:
         named = {baseline for tenant in path for baseline in tenant.baselines}
         return tuple(sorted(named | {baseline for baseline, selector in self._selecting if selector.matches(seen)}))
 
+    def knowing(self, namespace: Namespace) -> "Tree":
+        """Return the tree with one more namespace, which was read from the API server ahead of the watch."""
+        # Not copied: there may be thousands, and nobody writes to the chain.
+        known = cast("dict[str, Namespace]", self.namespaces)
+        return replace(self, namespaces=ChainMap({namespace.name: namespace}, known))
+
+    def policies_in(self, namespace: str) -> tuple[Policy, ...]:
+        """Return all policies of a namespace, injected ones too; the same tuple as long as none changes."""
+        return self._policies.get(namespace, ())
+
     def standing_policies(self, namespace: str, *, but: str, kind: str = "NetworkPolicy") -> tuple[Policy, ...]:
         """Return the policies of a namespace that are not injected, without the one of this `kind` named `but`."""
         return tuple(
@@ -143,17 +161,27 @@ def _own(labels: Mapping[str, str]) -> dict[str, str]:
 
 def grow(holdings: Holdings) -> Tree:
     """Return the tree of `holdings` with its indexes."""
-    tenants = {tenant.key: tenant for tenant in (holdings.organization, *holdings.tenants)}
+    ground = Ground(
+        {each.name: each for each in holdings.namespaces},
+        _grouped((policy.namespace, policy) for policy in holdings.policies),
+    )
+    return plant((holdings.organization, *holdings.tenants), holdings.baselines, ground)
+
+
+def plant(every: Iterable[Tenant], baselines: Iterable[Baseline], ground: Ground) -> Tree:
+    """Return the tree of tenants, of which the first is the Organization, on the `ground` they stand on."""
+    tenants = {tenant.key: tenant for tenant in every}
+    known = {each.name: each for each in baselines}
     named = [
         (tenant.key, subject) for tenant in tenants.values() for grant in tenant.roles for subject in grant.subjects
     ]
-    selecting = ((each.name, each.selector) for each in holdings.baselines if each.selector is not None)
+    selecting = ((each.name, each.selector) for each in known.values() if each.selector is not None)
     return Tree(
-        organization=holdings.organization,
+        organization=next(iter(tenants.values())),
         tenants=tenants,
-        baselines={each.name: each for each in holdings.baselines},
-        namespaces={each.name: each for each in holdings.namespaces},
-        _policies=_grouped((policy.namespace, policy) for policy in holdings.policies),
+        baselines=known,
+        namespaces=ground.namespaces,
+        _policies=ground.policies,
         _naming_subject=_grouped((subject, key) for key, subject in named),
         _naming_accounts_of=_grouped(dict.fromkeys((home, key) for key, subject in named if (home := _home(subject)))),
         _naming_baseline=_grouped(

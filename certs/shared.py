@@ -1,0 +1,33 @@
+"""A directory's files as the data of a kubernetes.io/tls Secret, so that replicas can serve with the same ones."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from certs.disk import locked, read, write
+from certs.errors import CertificateError
+
+# A private key before the certificate that belongs to it, as `ensure` writes them: one without its key is due.
+_MODES = {"ca.key": 0o600, "ca.crt": 0o644, "tls.key": 0o600, "tls.crt": 0o644}
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    """Give the files of `directory` by name, those that are there. Raises CertificateError."""
+    found = {name: read(directory / name) for name in _MODES}
+    return {name: content for name, content in found.items() if content is not None}
+
+
+def adopt(directory: Path, data: Mapping[str, bytes]) -> None:
+    """
+    Make the files of `directory` those of `data`: written where they differ, removed where it has none.
+
+    Other names in `data` are left alone. Raises CertificateError, also for `data` without a tls.crt or tls.key.
+    """
+    if not (data.get("tls.crt") and data.get("tls.key")):
+        raise CertificateError("it has no tls.crt or no tls.key: delete it to have all made anew")
+    with locked(directory):
+        for name, mode in _MODES.items():
+            content = data.get(name)
+            if content is None:
+                (directory / name).unlink(missing_ok=True)
+            elif content != read(directory / name):
+                write(directory / name, content, mode=mode)

@@ -1,0 +1,1 @@
+"""What a namespace gets and what differs from it: pure, no I/O."""

@@ -1,0 +1,173 @@
+"""What a namespace gets: its baselines' policies with the variables filled in, and what it carries (contract, 1)."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from webhook.model import (
+    BASELINE_LABEL,
+    GATE_LABEL,
+    MANAGED_BY_LABEL,
+    ORGANIZATION_LABEL,
+    PROJECT_LABEL,
+    Baseline,
+    BaselinePolicy,
+    Place,
+    Standing,
+)
+
+State = Literal["Ready", "Pending", "Drifted", "Failed"]
+Labels = Mapping[str, str | None]
+"""What has to stand at each key, None for nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class WantedPolicy:
+    """A policy as it has to stand; `repairs` says whether one that differs is replaced or only told of."""
+
+    namespace: str
+    name: str
+    baseline: str
+    spec: Mapping[str, Any]
+    repairs: bool
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The labels it carries, and no others."""
+        return {MANAGED_BY_LABEL: "portcullis", BASELINE_LABEL: self.baseline}
+
+    def manifest(self, version: str = "") -> dict[str, Any]:
+        """Return the object to apply, or, with the resourceVersion `version`, to replace that one with."""
+        metadata = {"name": self.name, "namespace": self.namespace, "labels": self.labels}
+        if version:
+            metadata["resourceVersion"] = version
+        return {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "NetworkPolicy",
+            "metadata": metadata,
+            "spec": dict(self.spec),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """
+    What a namespace gets.
+
+    `problems` say which baselines cannot be brought; `complete` are the baselines whose policies are all here. `labels`
+    are the derived ones. `revision` changes with the policies and nothing else, and is empty where no baseline applies.
+    """
+
+    policies: tuple[WantedPolicy, ...]
+    problems: tuple[str, ...]
+    complete: frozenset[str]
+    labels: Labels
+    revision: str
+
+
+def wanted_at(place: Place, baselines: Mapping[str, Baseline]) -> Wanted:
+    """Return what the namespace at `place` gets of the `baselines` that there are, by name."""
+    policies: list[WantedPolicy] = []
+    problems: list[str] = []
+    complete: set[str] = set()
+    for name in place.baselines:
+        baseline = baselines.get(name)
+        problem = _problem(name, baseline, place)
+        if baseline is None or problem:
+            problems.append(problem)
+            continue
+        complete.add(name)
+        policies += [_filled_in(baseline, each, place) for each in baseline.policies]
+    found = tuple(policies)
+    return Wanted(found, tuple(problems), frozenset(complete), derived_labels(place), _revision(found, place))
+
+
+def derived_labels(place: Place) -> Labels:
+    """Return the labels that follow from the tree: what `derived.rego` says, for when the tree changes."""
+    owned = place.standing is Standing.OWNED
+    return {
+        PROJECT_LABEL: place.project if owned else None,
+        ORGANIZATION_LABEL: place.organization if owned else None,
+        GATE_LABEL: "enforced" if place.baselines else None,
+    }
+
+
+def state_of(state: State, revision: str, reason: str) -> str:
+    """Return the value of the annotation, key for key as the mutating webhook writes the first one."""
+    told = {"reason": reason, "revision": revision, "state": state}
+    return json.dumps(told, separators=(",", ":"), ensure_ascii=False)
+
+
+def _problem(name: str, baseline: Baseline | None, place: Place) -> str:
+    """Say why a baseline cannot be brought to a place, empty where it can."""
+    if baseline is None:
+        return f"there is no NetworkBaseline {name}"
+    if baseline.unreadable:
+        return baseline.unreadable
+    unfilled = {variable for variable, value in _values(place).items() if not value}
+    for policy in baseline.policies:
+        text = json.dumps(policy.spec)
+        if missing := sorted(each for each in unfilled if f"$({each})" in text):
+            return f"NetworkBaseline {name}: $({missing[0]}) of policy {policy.name} is nothing in an unowned namespace"
+    return ""
+
+
+def _values(place: Place) -> dict[str, str]:
+    owned = place.standing is Standing.OWNED
+    return {
+        "namespace": place.namespace,
+        "workspace": place.workspace if owned else "",
+        "project": place.project,
+        "organization": place.organization,
+    }
+
+
+def _filled_in(baseline: Baseline, policy: BaselinePolicy, place: Place) -> WantedPolicy:
+    spec = _whole(filled(policy.spec, _values(place)))
+    name = f"{baseline.name}.{policy.name}"
+    return WantedPolicy(place.namespace, name, baseline.name, spec, baseline.drift == "Repair")
+
+
+def filled(value: Any, values: Mapping[str, str]) -> Any:
+    """Return `value` with every `$(NAME)` in its strings, keys too, replaced; what was filled in is not looked at."""
+    match value:
+        case str():
+            first, *rest = value.split("$(")
+            return first + "".join(_variable(part, values) for part in rest)
+        case Mapping():
+            return {filled(key, values): filled(each, values) for key, each in value.items()}
+        case list() | tuple():
+            return [filled(each, values) for each in value]
+        case _:
+            return value
+
+
+def _variable(part: str, values: Mapping[str, str]) -> str:
+    name, closed, rest = part.partition(")")
+    return values[name] + rest if closed and name in values else f"$({part}"
+
+
+def _whole(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    Name every field of a policy's spec, empty lists included: applied, it then owns what others might add to.
+
+    The default of policyTypes is the API server's (https://kubernetes.io/docs/concepts/services-networking/
+    network-policies/): Ingress always, Egress where there are egress rules.
+    """
+    egress = spec.get("egress") or []
+    return {
+        **spec,
+        "podSelector": spec.get("podSelector") or {},
+        "policyTypes": spec.get("policyTypes") or (["Ingress", "Egress"] if egress else ["Ingress"]),
+        "ingress": spec.get("ingress") or [],
+        "egress": egress,
+    }
+
+
+def _revision(policies: tuple[WantedPolicy, ...], place: Place) -> str:
+    if not place.baselines:
+        return ""
+    text = json.dumps([[each.name, each.spec] for each in policies], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

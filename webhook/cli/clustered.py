@@ -1,0 +1,216 @@
+"""
+`serve` in a cluster: its tree is followed, its webhook objects are kept, its namespaces get their baselines.
+
+What these need of each other is tied together here; each of them knows only its own part.
+"""
+
+import asyncio
+import os
+import socket
+import uuid
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+import certs
+from webhook.admission import Gate
+from webhook.cluster.client import Cluster
+from webhook.cluster.resource import NAMESPACES, SECRETS
+from webhook.cluster.watch import Watch
+from webhook.controller import Controller
+from webhook.errors import ClusterError, SettingsError
+from webhook.leader import Leadership
+from webhook.mirror import Mirror
+from webhook.model import CONTROLLER, HOME, Namespace
+from webhook.registration.hooks import Callee, read_shipped
+from webhook.registration.keeper import Conditions, Keeper
+from webhook.registration.secret import NAME, SharedCertificate
+from webhook.settings import ServeSettings, bundled_webhooks
+from webhook.tenancy.live import LiveTree, read_namespace
+from webhook.tenancy.tree import Tree
+
+RENEWAL_SECONDS = 3600.0
+"""How often it is asked whether the certificate is due."""
+PROBE_SECONDS = 2.0
+FIRST_WAIT, LONGEST_WAIT = 0.2, 5.0
+
+
+class FromCluster:
+    """Tenants of a cluster; `hosts` are those of the certificate."""
+
+    def __init__(self, cluster: Cluster, settings: ServeSettings, hosts: tuple[str, ...]) -> None:
+        try:
+            self._shared = SharedCertificate.of(cluster, settings.cert_dir, hosts)
+        except certs.CertificateError as error:
+            raise SettingsError(str(error)) from error
+        self._cluster = cluster
+        self._settings = settings
+        self._live = LiveTree()
+        self._mirror = Mirror(cluster, self._live)
+        self._keeper = Keeper(cluster, read_shipped(bundled_webhooks().read_text(encoding="utf-8")), self._callee)
+        self._live.changed.append(self._keeper.wake)
+        self._renewal = ""
+        """Why the certificate could not be renewed, empty where it could."""
+
+    def tree(self) -> Tree | None:
+        """Return the tree of now."""
+        return self._live.tree
+
+    async def look(self, namespace: str) -> Namespace | None:
+        """Read a namespace ahead of the watch; raises `ClusterError` where it cannot be told whether there is one."""
+        try:
+            return read_namespace(await self._cluster.read(NAMESPACES, namespace))
+        except ClusterError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    async def certificate(self) -> None:
+        """Have a certificate to serve with, shared by Secret; raises `SettingsError` where that cannot be."""
+        await reached(self._cluster)
+        await at_home(self._cluster)
+        await self._shared.sync()
+        self._shared.authority()
+
+    def missing(self) -> list[str]:
+        """Say what keeps us from being ready; that nothing is gated yet is no reason."""
+        found = [f"watch of {kind}: {why}" for kind, why in sorted(self._mirror.cuts.items())]
+        if not self._live.synced or (self._live.tree is None and self._keeper.stands):
+            found.append(f"tenant tree: {self._live.lacks()}")
+        if self._keeper.trouble:
+            found.append(f"webhook objects: {self._keeper.trouble}")
+        if self._renewal:
+            found.append(f"certificate: {self._renewal}")
+        return found
+
+    def notes(self) -> list[str]:
+        """Say whether anything is gated, and what could not be read."""
+        notes = [f"tenant tree: {each}" for each in self._live.unreadable()]
+        if self._keeper.told and not self._keeper.stands:
+            why = self._live.lacks() or ("" if self._begins() else "the Organization has no OrgAdmin subject")
+            notes.append(f"nothing is gated: {why or 'the webhook objects are about to be made'}")
+        notes.append(
+            "a policy API served by an aggregated API server (Calico's own) calls no webhook: close it by RBAC"
+        )
+        return notes
+
+    async def watch(self) -> None:
+        """Keep the tree and the certificate, for ever."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._mirror.run())
+            tasks.create_task(self._keep_certificate())
+
+    async def work(self, gate: Gate) -> None:
+        """Keep the webhook objects and bring the baselines, for ever; from when reviews are answered."""
+
+        async def answers() -> None:
+            await gate.probe(seconds=PROBE_SECONDS)
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._keeper.run(Conditions(self._begins, answers)))
+            if self._settings.controller:
+                tasks.create_task(lead(self._cluster, self._live))
+
+    def _begins(self) -> bool:
+        """Say whether there is an OrgAdmin: before, nobody could mend what we refuse."""
+        tree = self._live.tree
+        return tree is not None and any(
+            grant.role == "OrgAdmin" and grant.subjects for grant in tree.organization.roles
+        )
+
+    def _callee(self) -> Callee:
+        return Callee(self._shared.authority(), self._settings.webhook_url)
+
+    async def _keep_certificate(self) -> None:
+        """Have it synced whenever the Secret changes and when it may be due; the server loads new files by itself."""
+        changed = _Changed(asyncio.Event())
+        async with asyncio.TaskGroup() as tasks:
+            if not self._shared.own:
+                watch = Watch(self._cluster, SECRETS, namespace=HOME, name=NAME)
+                tasks.create_task(watch.follow(changed, _ignored))
+            while True:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(RENEWAL_SECONDS if not self._renewal else LONGEST_WAIT):
+                        await changed.event.wait()
+                changed.event.clear()
+                try:
+                    await self._shared.sync()
+                except (ClusterError, SettingsError) as error:
+                    if str(error) != self._renewal:
+                        structlog.get_logger().error("certificate not kept", error=str(error))
+                    self._renewal = str(error)
+                else:
+                    self._renewal = ""
+                self._keeper.wake()
+
+
+async def lead(cluster: Cluster, live: LiveTree) -> None:
+    """Bring the baselines whenever we are the leader, for ever."""
+    controller = Controller(live, cluster)
+    identity = f"{socket.gethostname()}_{os.getpid()}_{uuid.uuid4().hex[:8]}"
+    await Leadership(cluster, identity).run(controller.run)
+
+
+async def reached(cluster: Cluster) -> None:
+    """Return once the API server answers, and say whom it takes us for; raises `SettingsError` where it refuses us."""
+    log = structlog.get_logger()
+    wait = FIRST_WAIT
+    while True:
+        try:
+            user = await cluster.user()
+        except ClusterError as error:
+            if error.status in {401, 403}:
+                raise SettingsError(f"the API server refuses us: {error}; give a kubeconfig that it takes") from error
+            log.warning("waiting for the API server", error=str(error))
+            await asyncio.sleep(wait)
+            wait = min(wait * 2, LONGEST_WAIT)
+        else:
+            break
+    if user != CONTROLLER:
+        log.warning(
+            "not our ServiceAccount: the rules let nobody else write baselines, so they stay Pending",
+            user=user,
+            wanted=CONTROLLER,
+        )
+
+
+async def at_home(cluster: Cluster) -> None:
+    """See to it that our namespace is there; raises `SettingsError` where it is not and may not be made."""
+    try:
+        await cluster.read(NAMESPACES, HOME)
+    except ClusterError as error:
+        if error.status != 404:
+            raise
+        await _made(cluster)
+
+
+async def _made(cluster: Cluster) -> None:
+    # Who tries it out as an administrator has not applied the manifests yet; our ServiceAccount may not do this.
+    home = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": HOME}}
+    try:
+        await cluster.create(NAMESPACES, home)
+    except ClusterError as error:
+        if error.status != 409:
+            raise SettingsError(f"there is no namespace {HOME}: kubectl apply -k manifests/base ({error})") from error
+
+
+def _ignored(error: ClusterError | None) -> None:
+    """Hear of a cut watch of the Secret: it goes on by itself, and a certificate that is due is renewed by the hour."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Changed:
+    """Says that the Secret changed, however."""
+
+    event: asyncio.Event
+
+    def reset(self, things: list[dict[str, Any]], version: str) -> None:  # noqa: ARG002 - read anew
+        self.event.set()
+
+    def put(self, thing: dict[str, Any]) -> None:  # noqa: ARG002 - read anew
+        self.event.set()
+
+    def drop(self, thing: dict[str, Any]) -> None:  # noqa: ARG002 - read anew
+        self.event.set()

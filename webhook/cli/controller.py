@@ -1,0 +1,59 @@
+"""`portcullis controller`: what `serve` does beside answering reviews, on its own."""
+
+import asyncio
+import signal
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated
+
+import structlog
+import typer
+import uvloop
+
+from webhook.cli.logs import log_to_stderr
+from webhook.errors import SettingsError
+
+
+def controller(
+    *,
+    kubeconfig: Annotated[
+        Path | None,
+        typer.Option(
+            help="How to reach the cluster.",
+            envvar="PORTCULLIS_KUBECONFIG",
+            show_default="the cluster of the pod that we run in",
+        ),
+    ] = None,
+) -> None:
+    """
+    Bring every namespace its baselines and keep them, without answering reviews.
+
+    Of several that run, `serve` without --no-controller among them, one works at a time.
+
+    Example: portcullis controller --kubeconfig ~/.kube/config
+    """
+    if kubeconfig and not kubeconfig.is_file():
+        raise SettingsError(f"--kubeconfig {kubeconfig} is no file: give one that kubectl can use")
+    log_to_stderr()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_run(kubeconfig))
+
+
+async def _run(kubeconfig: Path | None) -> None:
+    """Work until SIGTERM or Ctrl-C, and give the lease back."""
+    # Kubernetes' client takes a third of a second to import, which the other commands need not wait for.
+    from webhook.cli.clustered import at_home, lead, reached  # noqa: PLC0415
+    from webhook.cluster.client import connected  # noqa: PLC0415
+    from webhook.mirror import Mirror  # noqa: PLC0415
+    from webhook.tenancy.live import LiveTree  # noqa: PLC0415
+
+    live = LiveTree()
+    async with connected(kubeconfig) as cluster:
+        await reached(cluster)
+        await at_home(cluster)
+        structlog.get_logger().info("ready")
+        working = asyncio.gather(Mirror(cluster, live).run(), lead(cluster, live))
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, working.cancel)
+        with suppress(asyncio.CancelledError):
+            await working

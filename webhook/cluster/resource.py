@@ -1,0 +1,56 @@
+"""The resources that we read or write, and where the API server has them."""
+
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from webhook.model import DOMAIN
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A resource of the API server in the version that we speak."""
+
+    group: str
+    version: str
+    plural: str
+    kind: str
+    namespaced: bool = False
+
+    @property
+    def api_version(self) -> str:
+        """As it stands in an object: `networking.k8s.io/v1`, or `v1` of the core group."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def definition(self) -> str:
+        """The name of the CustomResourceDefinition that would bring it."""
+        return f"{self.plural}.{self.group}"
+
+    def path(self, name: str = "", namespace: str = "") -> str:
+        """Return the path of one object, or of all (of a namespace) without a name."""
+        root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+        inside = f"/namespaces/{quote(namespace, safe='')}" if namespace else ""
+        return f"{root}{inside}/{self.plural}" + (f"/{quote(name, safe='')}" if name else "")
+
+
+NAMESPACES = Resource("", "v1", "namespaces", "Namespace")
+SECRETS = Resource("", "v1", "secrets", "Secret", namespaced=True)
+NETWORK_POLICIES = Resource("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy", namespaced=True)
+CILIUM_POLICIES = Resource("cilium.io", "v2", "ciliumnetworkpolicies", "CiliumNetworkPolicy", namespaced=True)
+ORGANIZATIONS = Resource(DOMAIN, "v1alpha1", "organizations", "Organization")
+PROJECTS = Resource(DOMAIN, "v1alpha1", "projects", "Project")
+WORKSPACES = Resource(DOMAIN, "v1alpha1", "workspaces", "Workspace")
+BASELINES = Resource(DOMAIN, "v1alpha1", "networkbaselines", "NetworkBaseline")
+DEFINITIONS = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition")
+LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease", namespaced=True)
+EVENTS = Resource("events.k8s.io", "v1", "events", "Event", namespaced=True)
+REVIEWS = Resource("authentication.k8s.io", "v1", "selfsubjectreviews", "SelfSubjectReview")
+VALIDATING = Resource(
+    "admissionregistration.k8s.io", "v1", "validatingwebhookconfigurations", "ValidatingWebhookConfiguration"
+)
+MUTATING = Resource(
+    "admissionregistration.k8s.io", "v1", "mutatingwebhookconfigurations", "MutatingWebhookConfiguration"
+)
+
+TREE = (ORGANIZATIONS, PROJECTS, WORKSPACES, BASELINES, NAMESPACES, NETWORK_POLICIES, CILIUM_POLICIES)
+"""All that the tenant tree is made of."""

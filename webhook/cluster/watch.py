@@ -1,0 +1,191 @@
+"""
+Follows one resource of a cluster for ever: what stands, then every change, in order, with nothing lost.
+
+A WatchList (`sendInitialEvents`) brings what stands and goes on as the watch; where the API server does not know it
+(422), a list in pages comes first. A watch that ends is taken up where it ended; one that is too old (410) begins anew.
+Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import orjson
+
+from webhook.cluster.resource import Resource
+from webhook.errors import ClusterError
+
+Object = dict[str, Any]
+
+WATCH_SECONDS = (240, 480)
+"""How long a watch may last before it is taken up anew: between these, so that not all end at once."""
+FIRST_WAIT, LONGEST_WAIT = 0.1, 10.0
+PAGE = "500"
+JSON = "application/json"
+METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
+"""Asks for the metadata of objects alone."""
+
+
+class Source(Protocol):
+    """The two calls that a watch makes on a cluster."""
+
+    async def page(self, path: str, query: Mapping[str, str], accept: str) -> Object:
+        """Return one page of a list."""
+        ...
+
+    def lines(self, path: str, query: Mapping[str, str], accept: str) -> AsyncIterator[bytes]:
+        """Yield what a watch says, line by line, after an empty line as soon as the API server has begun."""
+        ...
+
+
+class Sink(Protocol):
+    """Whoever keeps a copy of a resource's objects."""
+
+    def reset(self, things: list[Object], version: str) -> None:
+        """Take these for all that stand, as of a resourceVersion."""
+        ...
+
+    def put(self, thing: Object) -> None:
+        """Take one that came or changed."""
+        ...
+
+    def drop(self, thing: Object) -> None:
+        """Let one go; it is told as it was last."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """
+    What is followed: all of a resource, of a namespace where one is given, or the one object called `name`.
+
+    `accept` is the form that is asked for.
+    """
+
+    source: Source
+    resource: Resource
+    namespace: str = ""
+    name: str = ""
+    accept: str = JSON
+
+    async def follow(self, sink: Sink, heard: Callable[[ClusterError | None], None]) -> None:
+        """
+        Tell `sink` what stands and what changes, for ever; `heard` is told why it is cut, and None when it goes on.
+
+        Raises `ClusterError` (404) where the resource is not served (any more).
+        """
+        wait = FIRST_WAIT
+        course = _Course(self, sink, heard)
+        while True:
+            try:
+                await course.stream()
+            except ClusterError as error:
+                if error.status == 404:
+                    raise
+                if error.status == 410:
+                    course.version = ""
+                    continue
+                heard(error)
+                # Half of it random: not all replicas come back at one moment.
+                await asyncio.sleep(wait * random.uniform(0.5, 1))  # noqa: S311 - no secret
+                wait = min(wait * 2, LONGEST_WAIT)
+            else:
+                wait = FIRST_WAIT
+
+    @property
+    def path(self) -> str:
+        """Where the API server has it."""
+        return self.resource.path(namespace=self.namespace)
+
+    def query(self, **more: str) -> dict[str, str]:
+        """Return the parameters of a list or watch."""
+        one = {"fieldSelector": f"metadata.name={self.name}"} if self.name else {}
+        return {**one, **more}
+
+
+class _Course:
+    """One watch after the other; `version` is where the next one begins, empty for anew."""
+
+    def __init__(self, watch: Watch, sink: Sink, heard: Callable[[ClusterError | None], None]) -> None:
+        self.version = ""
+        self._heard = heard
+        self._watch = watch
+        self._sink = sink
+        self._initial: dict[tuple[str, str], Object] | None = None
+        self._lists = False
+
+    async def stream(self) -> None:
+        """Watch until the API server ends it."""
+        if not self.version and self._lists:
+            await self._list()
+        watch = self._watch
+        seconds = str(random.randint(*WATCH_SECONDS))  # noqa: S311 - no secret
+        query = watch.query(watch="true", allowWatchBookmarks="true", timeoutSeconds=seconds)
+        if self.version:
+            query |= {"resourceVersion": self.version}
+        else:
+            query |= {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
+            self._initial = {}
+        try:
+            async for line in watch.source.lines(watch.path, query, watch.accept):
+                if line:
+                    self._hear(orjson.loads(line))
+                else:
+                    self._heard(None)
+        except ClusterError as error:
+            # An API server without WatchList finds the parameter invalid.
+            if error.status == 422 and not self._lists:
+                self._lists = True
+                return
+            raise
+        except ValueError as error:
+            raise ClusterError(f"the watch of {watch.resource.plural} says what cannot be read: {error}") from error
+        finally:
+            self._initial = None
+
+    def _hear(self, event: Object) -> None:
+        kind, thing = event["type"], event["object"]
+        if kind == "ERROR":
+            what = f"the watch of {self._watch.resource.plural} ended: {thing.get('message')}"
+            raise ClusterError(what, status=int(thing.get("code") or 0), reason=str(thing.get("reason") or ""))
+        if self._initial is not None:
+            self._gather(kind, thing, self._initial)
+            return
+        match kind:
+            case "ADDED" | "MODIFIED":
+                self._sink.put(thing)
+            case "DELETED":
+                self._sink.drop(thing)
+            case _:
+                pass
+        self.version = thing["metadata"]["resourceVersion"]
+
+    def _gather(self, kind: str, thing: Object, initial: dict[tuple[str, str], Object]) -> None:
+        """Keep what stands until the bookmark that says that this is all."""
+        metadata = thing["metadata"]
+        key = metadata.get("namespace", ""), metadata.get("name", "")
+        match kind:
+            case "ADDED" | "MODIFIED":
+                initial[key] = thing
+            case "DELETED":
+                initial.pop(key, None)
+            case _ if (metadata.get("annotations") or {}).get("k8s.io/initial-events-end") == "true":
+                self.version = metadata["resourceVersion"]
+                self._initial = None
+                self._sink.reset(list(initial.values()), self.version)
+            case _:
+                pass
+
+    async def _list(self) -> None:
+        watch, found, more = self._watch, list[Object](), ""
+        while True:
+            query = watch.query(limit=PAGE, **({"continue": more} if more else {}))
+            page = await watch.source.page(watch.path, query, watch.accept)
+            found += page.get("items") or ()
+            more = page["metadata"].get("continue") or ""
+            if not more:
+                break
+        self.version = page["metadata"]["resourceVersion"]
+        self._sink.reset(found, self.version)

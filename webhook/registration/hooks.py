@@ -1,0 +1,65 @@
+"""The two webhook objects as they have to be: `manifests/base/webhooks.yaml` with whom they call filled in."""
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from webhook.errors import SettingsError
+from webhook.model import HOME
+
+Object = dict[str, Any]
+
+SERVICE = "portcullis"
+_PATHS: Mapping[str, str] = {
+    "ValidatingWebhookConfiguration": "/validate",
+    "MutatingWebhookConfiguration": "/mutate",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Callee:
+    """Whom the API server calls: the base of a URL, or, where that is empty, our Service; trusted by the CA `ca`."""
+
+    ca: bytes
+    url: str = ""
+
+    def config(self, path: str) -> Object:
+        """Return the `clientConfig` of a hook."""
+        bundle = base64.b64encode(self.ca).decode()
+        if self.url:
+            return {"caBundle": bundle, "url": f"{self.url.rstrip('/')}{path}"}
+        return {"caBundle": bundle, "service": {"name": SERVICE, "namespace": HOME, "path": path, "port": 443}}
+
+
+def read_shipped(text: str) -> Mapping[str, Object]:
+    """Return the objects of `webhooks.yaml` by kind; raises `SettingsError` where one of the two is not there."""
+    try:
+        found = {each["kind"]: each for each in yaml.safe_load_all(text)}
+    except (yaml.YAMLError, TypeError, KeyError) as error:
+        raise SettingsError(f"the shipped webhook objects cannot be read: {error}") from error
+    if set(found) != set(_PATHS):
+        raise SettingsError(f"the shipped webhook objects are {sorted(found)} and have to be {sorted(_PATHS)}")
+    return found
+
+
+def wanted(shipped: Object, callee: Callee) -> Object:
+    """Return a shipped object with every hook calling `callee`."""
+    config = callee.config(_PATHS[shipped["kind"]])
+    return {**shipped, "webhooks": [{**hook, "clientConfig": config} for hook in shipped["webhooks"]]}
+
+
+def healed(stored: Object, wanted: Object) -> Object | None:
+    """
+    Return the object that has to replace `stored`, None where it is as it has to be.
+
+    What others may rightly add (labels, annotations of a tool) stays; our labels and the hooks are put back whole.
+    """
+    metadata = stored["metadata"]
+    labels = {**(metadata.get("labels") or {}), **wanted["metadata"]["labels"]}
+    if stored.get("webhooks") == wanted["webhooks"] and labels == metadata.get("labels"):
+        return None
+    kept = {key: each for key, each in metadata.items() if key != "managedFields"}
+    return {**wanted, "metadata": {**kept, "labels": labels}}

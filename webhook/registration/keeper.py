@@ -1,0 +1,149 @@
+"""
+Keeps the two webhook objects: made once the tree can be judged by, put back whatever becomes of them.
+
+They are never removed: without us, what they guard is refused.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Protocol
+
+import structlog
+
+from webhook.cluster.resource import MUTATING, VALIDATING, Resource
+from webhook.cluster.watch import Source, Watch
+from webhook.errors import ClusterError, NoDecisionError, SettingsError
+from webhook.registration.hooks import SERVICE, Callee, healed, wanted
+
+Object = dict[str, Any]
+
+# What stamps comes first: judged without having been stamped, every new namespace would be refused.
+KEPT = (MUTATING, VALIDATING)
+AGAIN_SECONDS = 1.0
+"""Between two writes, and before the next try: whoever writes against us does not make us write all the time."""
+
+
+class Cluster(Source, Protocol):
+    """The calls on a cluster that it takes."""
+
+    async def create(self, resource: Resource, thing: Object, /) -> Object:
+        """Create an object."""
+        ...
+
+    async def replace(self, resource: Resource, thing: Object, /) -> Object:
+        """Replace an object."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """
+    When the objects are written.
+
+    `begins` says whether the tree can be judged by, for the first time. `answers` returns once we can answer: whoever
+    removes the objects because we do not must not find them put back.
+    """
+
+    begins: Callable[[], bool]
+    answers: Callable[[], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class Keeper:
+    """Keeps them for as long as `run` runs; `callee` is asked anew each time, for the CA may change."""
+
+    cluster: Cluster
+    shipped: Mapping[str, Object]
+    callee: Callable[[], Callee]
+    trouble: str = ""
+    """Why they are not as they have to be, empty where nothing hinders us."""
+    _stored: dict[str, Object | None] = field(default_factory=dict)
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def told(self) -> bool:
+        """Whether it is known which of them stand."""
+        return len(self._stored) == len(KEPT)
+
+    @property
+    def stands(self) -> bool:
+        """Whether one of them stands, so that something is gated, or refused without us."""
+        return any(self._stored.values())
+
+    def wake(self) -> None:
+        """Look again: the tree or the CA may have changed."""
+        self._wake.set()
+
+    async def run(self, conditions: Conditions) -> None:
+        """Keep them, for ever."""
+        async with asyncio.TaskGroup() as tasks:
+            for each in KEPT:
+                watch = Watch(self.cluster, each, name=SERVICE)
+                tasks.create_task(watch.follow(_Kept(each.kind, self), partial(self._heard, each.kind)))
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                if self.told and (self.stands or conditions.begins()) and await self._keep(conditions):
+                    await asyncio.sleep(AGAIN_SECONDS)
+
+    def take(self, kind: str, thing: Object | None) -> None:
+        """Hear from the watch how one of them stands, None for not at all."""
+        self._stored[kind] = thing
+        self._wake.set()
+
+    async def _keep(self, conditions: Conditions) -> bool:
+        """Write what is not as it has to be; say whether anything was tried."""
+        try:
+            callee = self.callee()
+            due = [(each, thing) for each in KEPT if (thing := self._due(each, callee))]
+            if due:
+                await conditions.answers()
+            for resource, thing in due:
+                await self._write(resource, thing)
+        except (ClusterError, SettingsError, NoDecisionError) as error:
+            if str(error) != self.trouble:
+                structlog.get_logger().warning("webhook objects not written", error=str(error))
+            self.trouble = str(error)
+            self._wake.set()
+            return True
+        self.trouble = ""
+        return bool(due)
+
+    def _due(self, resource: Resource, callee: Callee) -> Object | None:
+        aim = wanted(self.shipped[resource.kind], callee)
+        stored = self._stored[resource.kind]
+        return healed(stored, aim) if stored else aim
+
+    async def _write(self, resource: Resource, thing: Object) -> None:
+        made = "resourceVersion" not in thing["metadata"]
+        try:
+            answer = await (self.cluster.create if made else self.cluster.replace)(resource, thing)
+        except ClusterError as error:
+            # Another replica was faster; the watch tells.
+            if error.status in {404, 409}:
+                return
+            raise
+        self._stored[resource.kind] = answer
+        structlog.get_logger().info("webhook object made" if made else "webhook object healed", kind=resource.kind)
+
+    def _heard(self, kind: str, error: ClusterError | None) -> None:
+        self.trouble = f"the watch of {kind} is cut: {error}" if error else ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """Tells the keeper of one kind; a watch of one name sees no other."""
+
+    kind: str
+    keeper: Keeper
+
+    def reset(self, things: list[Object], version: str) -> None:  # noqa: ARG002 - where a watch begins is its own affair
+        self.keeper.take(self.kind, things[0] if things else None)
+
+    def put(self, thing: Object) -> None:
+        self.keeper.take(self.kind, thing)
+
+    def drop(self, thing: Object) -> None:  # noqa: ARG002 - there is but one
+        self.keeper.take(self.kind, None)

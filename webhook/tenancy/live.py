@@ -1,0 +1,232 @@
+"""
+The tree from a cluster: a copy of what stands there, kept by the events of its watches.
+
+Holds no connection: whoever watches calls `reset`, `put` and `drop`. Namespaces and policies change in place; the
+indexes of tenants and baselines are made anew when one of those changes, which is seldom.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import structlog
+from pydantic import ValidationError
+
+from webhook.model import Baseline, Namespace, Policy, PolicyKind, Tenant, TenantKind
+from webhook.tenancy.specs import first_error, read_baseline, read_tenant, readable_or_all
+from webhook.tenancy.tree import Ground, Tree, plant
+
+Object = Mapping[str, Any]
+Key = tuple[str, str]
+"""The namespace of an object, empty for none, and its name."""
+
+TENANTS: tuple[TenantKind, ...] = ("Organization", "Project", "Workspace")
+POLICIES: tuple[PolicyKind, ...] = ("NetworkPolicy", "CiliumNetworkPolicy")
+KINDS = (*TENANTS, "NetworkBaseline", "Namespace", *POLICIES)
+
+_ATTACHED = ("annotations", "finalizers", "ownerReferences")
+
+
+@dataclass(slots=True)
+class LiveTree:
+    """
+    The tree of now.
+
+    `tree` is None until every kind was told whole (`reset`, or `absent` where it is not served) and as long as there is
+    not exactly one Organization; `lacks` says why. `changed` are called after each change.
+    """
+
+    tree: Tree | None = None
+    changed: list[Callable[[], None]] = field(default_factory=list)
+    _tenants: dict[TenantKind, dict[str, Tenant]] = field(default_factory=lambda: {kind: {} for kind in TENANTS})
+    _baselines: dict[str, Baseline] = field(default_factory=dict)
+    _namespaces: dict[str, Namespace] = field(default_factory=dict)
+    _policies: dict[str, tuple[Policy, ...]] = field(default_factory=dict)
+    _synced: set[str] = field(default_factory=set)
+    _unserved: set[str] = field(default_factory=set)
+    _reached: dict[str, int] = field(default_factory=dict)
+    _unreadable: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def reset(self, kind: str, things: Sequence[Object], version: str) -> None:
+        """Take `things` for all of `kind` that stand, as of the resourceVersion `version`."""
+        self._clear(kind)
+        for thing in things:
+            self._store(kind, thing)
+        self._synced.add(kind)
+        self._unserved.discard(kind)
+        self._reach(kind, version)
+        self._grow(kind)
+
+    def put(self, kind: str, thing: Object) -> None:
+        """Take one object that came or changed."""
+        self._store(kind, thing)
+        self._reach(kind, thing["metadata"].get("resourceVersion", ""))
+        self._grow(kind)
+
+    def drop(self, kind: str, thing: Object) -> None:
+        """Let one object go."""
+        self._remove(kind, _key(thing))
+        self._reach(kind, thing["metadata"].get("resourceVersion", ""))
+        self._grow(kind)
+
+    def absent(self, kind: str) -> None:
+        """Hear that the cluster does not serve `kind`: none of it stands."""
+        if kind in self._unserved:
+            return
+        self._clear(kind)
+        self._synced.add(kind)
+        self._unserved.add(kind)
+        self._grow(kind)
+
+    def reached(self, kind: str, version: str) -> bool:
+        """
+        Say whether what was stored as `version` has been told, or something later.
+
+        Versions of one kind are numbers that grow (KEP-5504); of one that is none nothing can be said: True.
+        """
+        return not version.isdecimal() or self._reached.get(kind, 0) >= int(version)
+
+    @property
+    def organizations(self) -> tuple[Tenant, ...]:
+        """Every Organization that stands; there has to be one."""
+        return tuple(self._tenants["Organization"].values())
+
+    @property
+    def synced(self) -> bool:
+        """Whether every kind was told."""
+        return self._synced.issuperset(KINDS)
+
+    def lacks(self) -> str:
+        """Say why there is no tree, empty where there is one."""
+        if missing := [kind for kind in KINDS if kind not in self._synced]:
+            return f"not read from the cluster yet: {', '.join(missing)}"
+        if self._unserved.intersection(TENANTS):
+            return "the cluster does not know the tenant tree: kubectl apply -k manifests/crds"
+        names = sorted(each.name for each in self.organizations)
+        if len(names) > 1:
+            return f"a cluster belongs to one Organization, and there are {', '.join(names)}: delete all but one"
+        return "" if names else "there is no Organization: apply one with an OrgAdmin among its roles"
+
+    def unreadable(self) -> list[str]:
+        """Return a line for each object that cannot be read, and so counts as not there."""
+        return sorted(self._unreadable.values())
+
+    def _store(self, kind: str, thing: Object) -> None:
+        key = _key(thing)
+        name = key[1]
+        match kind:
+            case "Namespace":
+                self._namespaces[name] = read_namespace(thing)
+            case "NetworkPolicy" | "CiliumNetworkPolicy":
+                self._put_policy(_read_policy(kind, thing))
+            case _:
+                self._store_ours(kind, name, thing)
+
+    def _store_ours(self, kind: str, name: str, thing: Object) -> None:
+        """Read a tenant or a baseline; one that cannot be read denies what depends on it."""
+        self._remove(kind, ("", name))
+        try:
+            if kind == "NetworkBaseline":
+                self._baselines[name] = read_baseline(name, thing.get("spec"))
+            else:
+                tenant = read_tenant(cast("TenantKind", kind), name, thing.get("spec"))
+                self._tenants[tenant.kind][name] = tenant
+        except ValidationError as error:
+            what = f"{kind} {name} cannot be read: {first_error(error)}"
+            self._unreadable[kind, name] = what
+            structlog.get_logger().error("tenancy", error=what)
+            if kind == "NetworkBaseline":
+                # It applies where it applied, so that guardrails hold there, and brings nothing.
+                selector = (thing.get("spec") or {}).get("namespaceSelector")
+                self._baselines[name] = Baseline(name, (), readable_or_all(selector), unreadable=what)
+
+    def _put_policy(self, policy: Policy) -> None:
+        others = self._others(policy.kind, policy.namespace, policy.name)
+        self._policies[policy.namespace] = (*others, policy)
+
+    def _others(self, kind: str, namespace: str, name: str) -> tuple[Policy, ...]:
+        standing = self._policies.get(namespace, ())
+        return tuple(each for each in standing if (each.kind, each.name) != (kind, name))
+
+    def _remove(self, kind: str, key: Key) -> None:
+        namespace, name = key
+        self._unreadable.pop((kind, name), None)
+        match kind:
+            case "Namespace":
+                self._namespaces.pop(name, None)
+            case "NetworkBaseline":
+                self._baselines.pop(name, None)
+            case "NetworkPolicy" | "CiliumNetworkPolicy":
+                if others := self._others(kind, namespace, name):
+                    self._policies[namespace] = others
+                else:
+                    self._policies.pop(namespace, None)
+            case _:
+                self._tenants[cast("TenantKind", kind)].pop(name, None)
+
+    def _clear(self, kind: str) -> None:
+        for at in [at for at in self._unreadable if at[0] == kind]:
+            del self._unreadable[at]
+        match kind:
+            case "Namespace":
+                self._namespaces.clear()
+            case "NetworkBaseline":
+                self._baselines.clear()
+            case "NetworkPolicy" | "CiliumNetworkPolicy":
+                for namespace, policies in list(self._policies.items()):
+                    self._policies[namespace] = tuple(each for each in policies if each.kind != kind)
+            case _:
+                self._tenants[cast("TenantKind", kind)].clear()
+
+    def _reach(self, kind: str, version: str) -> None:
+        if version.isdecimal():
+            self._reached[kind] = int(version)
+
+    def _grow(self, kind: str) -> None:
+        if kind not in {"Namespace", *POLICIES} or self.tree is None:
+            self.tree = self._tree()
+        for call in self.changed:
+            call()
+
+    def _tree(self) -> Tree | None:
+        if self.lacks():
+            return None
+        projects, workspaces = (self._tenants[kind].values() for kind in ("Project", "Workspace"))
+        every = (*self.organizations, *projects, *workspaces)
+        return plant(every, self._baselines.values(), Ground(self._namespaces, self._policies))
+
+
+def read_namespace(thing: Object) -> Namespace:
+    """Return the Namespace of an object of the API server."""
+    metadata = thing["metadata"]
+    return Namespace(
+        name=metadata["name"],
+        labels=metadata.get("labels") or {},
+        annotations=metadata.get("annotations") or {},
+        terminating="deletionTimestamp" in metadata,
+        version=metadata.get("resourceVersion", ""),
+    )
+
+
+def _read_policy(kind: PolicyKind, thing: Object) -> Policy:
+    metadata = thing["metadata"]
+    return Policy(
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        labels=metadata.get("labels") or {},
+        spec=thing.get("spec") if kind == "NetworkPolicy" else _without_history(thing),
+        kind=kind,
+        attached=tuple(each for each in _ATTACHED if metadata.get(each)),
+        version=metadata.get("resourceVersion", ""),
+    )
+
+
+def _without_history(thing: Object) -> Object:
+    """Return the object without what nobody reads and what is often larger than the rest."""
+    metadata = {key: value for key, value in thing["metadata"].items() if key != "managedFields"}
+    return {**thing, "metadata": metadata}
+
+
+def _key(thing: Object) -> Key:
+    metadata = thing["metadata"]
+    return metadata.get("namespace", ""), metadata["name"]
