@@ -18,10 +18,11 @@ demo: $(VENV)/.runtime ## the real webhook and a real OPA answer real AdmissionR
 	@$(BIN)/portcullis demo
 
 test: lint ## every test
-	@$(BIN)/python -m pytest -n 2
+	@$(BIN)/python -m tests.controlplane.binaries >/dev/null
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 test-fast: lint ## the tests without the end-to-end ones on a real API server
-	@$(BIN)/python -m pytest -n 2 -m 'not e2e'
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m 'not e2e'
 
 lint: $(VENV)/.dev ## formatting, lint, types and the walls between the rooms
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .

@@ -2,15 +2,18 @@
 
 import asyncio
 import os
+import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 
+from tests.controlplane.binaries import find_control_plane
+from tests.controlplane.plane import Plane, start_plane
 from webhook.admission import Gate, Record
 from webhook.decision.binary import find_opa
 from webhook.decision.bundle import Bundle, read_policies
@@ -22,6 +25,8 @@ from webhook.tenancy.tree import Tree
 
 T = TypeVar("T")
 TREE = Path(__file__).parent / "cases" / "tree"
+PLANES = {"plane": "plane", "guarded_plane": "guarded"}
+"""The fixtures that are a real control plane, and the groups of their tests."""
 
 
 class Loop:
@@ -102,6 +107,49 @@ def gate_of(loop: Loop, opa_binary: Path, tree: Tree, tmp_path_factory: pytest.T
 def gate(gate_of: GateOf, bundle: Bundle) -> Gate:
     """The gate with the shipped rules."""
     return gate_of(bundle)
+
+
+@pytest.hookimpl(tryfirst=True)  # `-m` and xdist read the marks in the same hook
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the tests on a real API server, and keep those of one plane on one worker: each worker is a session."""
+    for item in items:
+        wanted = set(getattr(item, "fixturenames", ()))
+        if "control_plane" in wanted:
+            item.add_marker(pytest.mark.e2e)
+        for plane in sorted(PLANES.keys() & wanted):
+            item.add_marker(pytest.mark.xdist_group(PLANES[plane]))
+            if config.getoption("loadgroup", default=False):
+                # xdist 3.8 tells its scheduler of a group by item._nodeid, which pytest 9.2 does not read any more:
+                # the groups would be ignored without a word (pytest-xdist issue 1386).
+                item._id = item.id.parse(f"{item.nodeid}@{PLANES[plane]}")
+
+
+@pytest.fixture(scope="session")
+def control_plane(request: pytest.FixtureRequest) -> Path:
+    """The folder with etcd, kube-apiserver and kube-controller-manager; missing ones are built."""
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+
+    def say(line: str) -> None:
+        # A build takes minutes: what it says must be read now, not when the test ends.
+        with capture.global_and_fixture_disabled() if capture else nullcontext():
+            sys.stderr.write(f"{line}\n")
+            sys.stderr.flush()
+
+    return find_control_plane(os.environ, say=say)
+
+
+@pytest.fixture(scope="session")
+def plane(control_plane: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
+    """A bare control plane: no hook of Portcullis ever stands on it."""
+    with start_plane(control_plane, tmp_path_factory.mktemp("plane")) as plane:
+        yield plane
+
+
+@pytest.fixture(scope="session")
+def guarded_plane(control_plane: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
+    """Another control plane: the one that Portcullis is installed on."""
+    with start_plane(control_plane, tmp_path_factory.mktemp("guarded")) as plane:
+        yield plane
 
 
 def _ignore(_: Record) -> None:
