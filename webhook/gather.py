@@ -3,12 +3,15 @@
 from collections.abc import Iterator, Mapping
 from typing import cast
 
+from pydantic import ValidationError
+
 from webhook.decision.document import Document, Kind, Object, Places, Request, User
-from webhook.model import WORKSPACE_LABEL, Place, Reach, Subject
+from webhook.model import DOMAIN, WORKSPACE_LABEL, Place, Reach, Subject
 from webhook.reach.cilium import read_cilium_policy
 from webhook.reach.facts import Meanings, Reader, Reading, reach_of
 from webhook.reach.networkpolicy import read_network_policy
 from webhook.review.envelope import Reviewed, ReviewRequest, UserInfo
+from webhook.tenancy.specs import first_error, read_baseline
 from webhook.tenancy.tree import Tree
 
 _ACCOUNT = "system:serviceaccount:"
@@ -50,6 +53,7 @@ def gather(
         places=places,
         service_accounts=named.get("service_accounts", ()),
         named_by=named.get("named_by", ()),
+        unreadable=_unreadable(review),
         reach=_reach(review, tree, places, meanings or Meanings()) if tree else None,
     )
 
@@ -137,6 +141,18 @@ def _named(review: ReviewRequest, tree: Tree) -> dict[str, tuple[str, ...]]:
     if review.kind.kind == "NetworkBaseline":
         return {"named_by": tree.naming_baseline(each.metadata.name)}
     return {}
+
+
+def _unreadable(review: ReviewRequest) -> str:
+    """Say what cannot be read in a NetworkBaseline that is written, where its schema cannot know that."""
+    new = review.object if review.operation != "DELETE" else None
+    if new is None or (review.kind.group, review.kind.kind) != (DOMAIN, "NetworkBaseline"):
+        return ""
+    try:
+        read_baseline(new.metadata.name, new.raw.get("spec"))
+    except ValidationError as error:
+        return first_error(error)
+    return ""
 
 
 def _needed(places: Places, named: dict[str, tuple[str, ...]], tree: Tree) -> Iterator[str]:

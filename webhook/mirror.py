@@ -6,6 +6,7 @@ are watched as well.
 """
 
 import asyncio
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,17 +22,25 @@ from webhook.tenancy.live import LiveTree
 Object = dict[str, Any]
 
 BUILT_IN = frozenset({NAMESPACES, NETWORK_POLICIES})
+STALE_SECONDS = 60.0
+"""After so long without a watch its copy is no ground to decide on; an API server that starts again takes less."""
 SETTLE_SECONDS = 0.2
 """Between two tries at a kind whose definition stands and which is not served yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mirror:
-    """What `run` keeps in step; `cuts` are the watches that are interrupted now, and why."""
+    """What `run` keeps in step."""
 
     source: Source
     live: LiveTree
-    cuts: dict[str, str] = field(default_factory=dict)
+    _cuts: dict[str, tuple[float, str]] = field(default_factory=dict)
+    """The watches that are cut now: since when, by the monotonic clock, and why."""
+
+    def stale(self) -> list[str]:
+        """Say which watches have been cut for too long, and why."""
+        now = time.monotonic()
+        return [f"{kind}: {why}" for kind, (since, why) in sorted(self._cuts.items()) if now - since > STALE_SECONDS]
 
     async def run(self) -> None:
         """Watch for ever."""
@@ -65,12 +74,13 @@ class Mirror:
     def _heard(self, kind: str, error: ClusterError | None) -> None:
         log = structlog.get_logger()
         if error is None:
-            if self.cuts.pop(kind, None):
+            if self._cuts.pop(kind, None):
                 log.info("watch resumed", kind=kind)
             return
-        if kind not in self.cuts:
+        if kind not in self._cuts:
             log.warning("watch cut", kind=kind, error=str(error))
-        self.cuts[kind] = str(error)
+        since, _ = self._cuts.get(kind, (time.monotonic(), ""))
+        self._cuts[kind] = since, str(error)
 
 
 @dataclass(frozen=True, slots=True)

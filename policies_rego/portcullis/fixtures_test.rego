@@ -165,6 +165,7 @@ base := {
 	"tenants": tenants,
 	"service_accounts": [],
 	"named_by": [],
+	"unreadable": "",
 	"reach": null,
 }
 

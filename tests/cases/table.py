@@ -182,6 +182,10 @@ def _cluster_policies() -> list[Case]:
     named = {**base, "metadata": {"name": "zero-trust"}}
     with_finalizer = {**named, "metadata": {"name": "zero-trust", "finalizers": ["portcullis.dev/baseline"]}}
     empty = {**named, "spec": {"policies": []}}
+    misspelt = {
+        **base,
+        "spec": {"policies": [{"name": "a", "spec": {"podSelector": {"matchLabels": {"at": "$(tenant)"}}}}]},
+    }
     ours = definition("portcullis.dev", "Workspace")
     ciliums = definition("cilium.io", "CiliumNetworkPolicy")
     allowed = {
@@ -195,6 +199,9 @@ def _cluster_policies() -> list[Case]:
         "infra-admin-deletes-an-unnamed-baseline": delete(IVAN, base, BASELINE),
         "controller-sets-its-finalizer": update(CONTROLLER, named, with_finalizer, BASELINE),
         "garbage-collector-takes-finalizer-off": update(GARBAGE_COLLECTOR, with_finalizer, named, BASELINE),
+        "unreadable-baseline-loses-a-finalizer": update(
+            IVAN, {**misspelt, "metadata": {"name": "edge", "finalizers": ["x"]}}, misspelt, BASELINE
+        ),
         "baseline-status-is-left-alone": update(STRANGER, named, named, BASELINE, subresource="status"),
         "infra-admin-installs-crd": create(IVAN, ours, CRD),
         "system-writer-updates-cilium-crd": update(CILIUM, ciliums, ciliums, CRD),
@@ -215,6 +222,8 @@ def _cluster_policies() -> list[Case]:
         "without-object": Asked(IVAN, "CREATE", admin),
         "tenant-changes-a-baseline": update(ADA, base, base, BASELINE),
         "system-writer-changes-a-baseline": update(CILIUM, base, base, BASELINE),
+        "baseline-with-an-unknown-variable": create(IVAN, misspelt, BASELINE),
+        "baseline-becomes-unreadable": update(IVAN, base, misspelt, BASELINE),
         "named-baseline-deleted": delete(OZ, named, BASELINE),
         "named-baseline-emptied": update(OZ, named, empty, BASELINE),
         "named-baseline-loses-its-policies": update(OZ, named, {**named, "spec": {}}, BASELINE),

@@ -6,8 +6,6 @@ from typing import Annotated
 
 import typer
 
-from webhook.decision.binary import find_opa
-from webhook.decision.bundle import check_policies, read_policies
 from webhook.errors import SettingsError
 from webhook.settings import bundled_policies, environment
 
@@ -24,6 +22,10 @@ def bundle(
 
     Example: portcullis bundle portcullis.tar.gz
     """
+    # What reads policies is no burden of the other commands.
+    from webhook.decision.binary import find_opa  # noqa: PLC0415
+    from webhook.decision.bundle import check_policies, read_policies  # noqa: PLC0415
+
     read = read_policies(policies or bundled_policies())
     opa = find_opa(environment(), say=lambda line: typer.echo(line, err=True))
     with TemporaryDirectory(prefix="portcullis-") as scratch:

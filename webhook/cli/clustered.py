@@ -5,9 +5,6 @@ What these need of each other is tied together here; each of them knows only its
 """
 
 import asyncio
-import os
-import socket
-import uuid
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -16,14 +13,13 @@ import structlog
 
 import certs
 from webhook.admission import Gate
+from webhook.cli.leading import LONGEST_WAIT, at_home, lead, reached
 from webhook.cluster.client import Cluster
 from webhook.cluster.resource import NAMESPACES, SECRETS
 from webhook.cluster.watch import Watch
-from webhook.controller import Controller
 from webhook.errors import ClusterError, SettingsError
-from webhook.leader import Leadership
 from webhook.mirror import Mirror
-from webhook.model import CONTROLLER, HOME, Namespace
+from webhook.model import HOME, Namespace
 from webhook.registration.hooks import Callee, read_shipped
 from webhook.registration.keeper import Conditions, Keeper
 from webhook.registration.secret import NAME, SharedCertificate
@@ -34,7 +30,6 @@ from webhook.tenancy.tree import Tree
 RENEWAL_SECONDS = 3600.0
 """How often it is asked whether the certificate is due."""
 PROBE_SECONDS = 2.0
-FIRST_WAIT, LONGEST_WAIT = 0.2, 5.0
 
 
 class FromCluster:
@@ -76,7 +71,7 @@ class FromCluster:
 
     def missing(self) -> list[str]:
         """Say what keeps us from being ready; that nothing is gated yet is no reason."""
-        found = [f"watch of {kind}: {why}" for kind, why in sorted(self._mirror.cuts.items())]
+        found = [f"watch of {each}" for each in self._mirror.stale()]
         if not self._live.synced or (self._live.tree is None and self._keeper.stands):
             found.append(f"tenant tree: {self._live.lacks()}")
         if self._keeper.trouble:
@@ -144,56 +139,6 @@ class FromCluster:
                 else:
                     self._renewal = ""
                 self._keeper.wake()
-
-
-async def lead(cluster: Cluster, live: LiveTree) -> None:
-    """Bring the baselines whenever we are the leader, for ever."""
-    controller = Controller(live, cluster)
-    identity = f"{socket.gethostname()}_{os.getpid()}_{uuid.uuid4().hex[:8]}"
-    await Leadership(cluster, identity).run(controller.run)
-
-
-async def reached(cluster: Cluster) -> None:
-    """Return once the API server answers, and say whom it takes us for; raises `SettingsError` where it refuses us."""
-    log = structlog.get_logger()
-    wait = FIRST_WAIT
-    while True:
-        try:
-            user = await cluster.user()
-        except ClusterError as error:
-            if error.status in {401, 403}:
-                raise SettingsError(f"the API server refuses us: {error}; give a kubeconfig that it takes") from error
-            log.warning("waiting for the API server", error=str(error))
-            await asyncio.sleep(wait)
-            wait = min(wait * 2, LONGEST_WAIT)
-        else:
-            break
-    if user != CONTROLLER:
-        log.warning(
-            "not our ServiceAccount: the rules let nobody else write baselines, so they stay Pending",
-            user=user,
-            wanted=CONTROLLER,
-        )
-
-
-async def at_home(cluster: Cluster) -> None:
-    """See to it that our namespace is there; raises `SettingsError` where it is not and may not be made."""
-    try:
-        await cluster.read(NAMESPACES, HOME)
-    except ClusterError as error:
-        if error.status != 404:
-            raise
-        await _made(cluster)
-
-
-async def _made(cluster: Cluster) -> None:
-    # Who tries it out as an administrator has not applied the manifests yet; our ServiceAccount may not do this.
-    home = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": HOME}}
-    try:
-        await cluster.create(NAMESPACES, home)
-    except ClusterError as error:
-        if error.status != 409:
-            raise SettingsError(f"there is no namespace {HOME}: kubectl apply -k manifests/base ({error})") from error
 
 
 def _ignored(error: ClusterError | None) -> None:

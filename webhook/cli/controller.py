@@ -42,7 +42,7 @@ def controller(
 async def _run(kubeconfig: Path | None) -> None:
     """Work until SIGTERM or Ctrl-C, and give the lease back."""
     # Kubernetes' client takes a third of a second to import, which the other commands need not wait for.
-    from webhook.cli.clustered import at_home, lead, reached  # noqa: PLC0415
+    from webhook.cli.leading import at_home, lead, reached  # noqa: PLC0415
     from webhook.cluster.client import connected  # noqa: PLC0415
     from webhook.mirror import Mirror  # noqa: PLC0415
     from webhook.tenancy.live import LiveTree  # noqa: PLC0415

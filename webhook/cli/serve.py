@@ -8,7 +8,6 @@ import typer
 import uvloop
 
 from webhook.cli.logs import log_to_stderr
-from webhook.cli.running import run
 from webhook.settings import (
     BREAK_GLASS_GROUPS,
     EVERY_ADDRESS,
@@ -117,6 +116,9 @@ def serve(  # noqa: PLR0913 - a flag each
         client_ca=client_ca,
         break_glass_groups=tuple(break_glass_group),
     )
+    # FastAPI and OPA's client are no burden of the other commands.
+    from webhook.cli.running import run  # noqa: PLC0415
+
     log_to_stderr()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run(settings.check()))

@@ -88,7 +88,8 @@ class Document:
 
     `tenants` is the slice of the tree that the request needs, by key (`Workspace/checkout`); `service_accounts` are the
     keys of the tenants that give a role to a ServiceAccount of the namespace under review; `named_by` those that name
-    the NetworkBaseline under review. `tree` is false while the tree is not loaded. `reach` is a NetworkPolicy's.
+    the NetworkBaseline under review, and `unreadable` says what in that cannot be read. `tree` is false while the tree
+    is not loaded. `reach` is a NetworkPolicy's.
     """
 
     request: Request
@@ -103,6 +104,7 @@ class Document:
     places: Places = field(default_factory=Places)
     service_accounts: tuple[str, ...] = ()
     named_by: tuple[str, ...] = ()
+    unreadable: str = ""
     reach: Reach | None = None
 
 

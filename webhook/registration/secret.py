@@ -6,6 +6,7 @@ import binascii
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 import structlog
@@ -90,10 +91,16 @@ class SharedCertificate:
         return ca
 
     def _files(self, secret: Object | None) -> dict[str, bytes]:
+        now = datetime.now(UTC)
         try:
             if secret:
-                certs.adopt(self.directory, _data(secret))
-            certs.ensure(self.directory, self.hosts, now=datetime.now(UTC))
+                # Aside, so that what was damaged by hand does not replace what we serve with.
+                with TemporaryDirectory(prefix="portcullis-") as aside:
+                    certs.adopt(Path(aside), _data(secret))
+                    certs.ensure(Path(aside), self.hosts, now=now)
+                    certs.adopt(self.directory, certs.contents(Path(aside)))
+            else:
+                certs.ensure(self.directory, self.hosts, now=now)
             return certs.contents(self.directory)
         except certs.CertificateError as error:
             whose = f"Secret {HOME}/{NAME}: " if secret else ""

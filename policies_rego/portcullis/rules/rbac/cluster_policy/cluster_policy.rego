@@ -2,8 +2,8 @@
 # title: What holds in the whole cluster belongs to the platform
 # description: >-
 #   Cluster-wide policies, baselines and the definitions of every covered kind are changed by an InfraAdmin or OrgAdmin. A
-#   baseline that the tree names is neither deleted nor emptied, and a definition is deleted by break-glass only, for it
-#   would take its objects with it unseen.
+#   baseline that the tree names is neither deleted nor emptied, one that cannot be read is not written, and a definition
+#   is deleted by break-glass only, for it would take its objects with it unseen.
 # related_resources:
 #   - ref: https://network-policy-api.sigs.k8s.io/
 #   - ref: https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/
@@ -32,6 +32,15 @@ deny contains violation if {
 	not kept
 	message := $"{asked.line}: the tree names this baseline ({naming}). Take it out of there first, or leave a policy in it"
 	violation := result.violation(rego.metadata.chain(), message)
+}
+
+deny contains violation if {
+	covered
+	not asked.status
+	input.unreadable != ""
+	not unchanged
+	message := $"{asked.line}: it cannot be read: {input.unreadable}. Mend it, for nothing could be brought by it"
+	violation := result.fixed(rego.metadata.chain(), message)
 }
 
 deny contains violation if {
@@ -123,6 +132,12 @@ ours if input.request.kind.group == "portcullis.dev"
 ours if {
 	some definition in definitions
 	definition.group == "portcullis.dev"
+}
+
+# What stands already may lose its finalizer, say.
+unchanged if {
+	input.request.operation == "UPDATE"
+	input.object.spec == input.old_object.spec
 }
 
 kept if {

@@ -251,3 +251,18 @@ test_deny_definition_without_a_kind if {
 	nameless := fixtures.object_of("", "things.example.com", {"group": "example.com", "names": {}})
 	fixtures.denied(cluster_policy.deny, refused, ["it holds in the whole cluster"]) with input as creation(fixtures.zed, fixtures.definition, nameless)
 }
+
+unread(document) := fixtures.put(document, "/unreadable", "spec.policies.0: no")
+
+test_deny_a_baseline_that_cannot_be_read if {
+	parts := ["ivan may not ", " NetworkBaseline zero-trust: it cannot be read: spec.policies.0: no. Mend it"]
+	fixed := object.union(refused, {"fixed": true})
+	every document in [creation(fixtures.ivan, fixtures.baseline, filled), change(fixtures.ivan, fixtures.baseline, emptied, filled)] {
+		fixtures.denied(cluster_policy.deny, fixed, parts) with input as unread(document)
+	}
+}
+
+test_allow_what_stands_unread_to_stay if {
+	cluster_policy.deny == set() with input as unread(change(fixtures.ivan, fixtures.baseline, filled, filled))
+	cluster_policy.deny == set() with input as unread(fixtures.subresource(change(fixtures.ivan, fixtures.baseline, emptied, filled), "status"))
+}
