@@ -10,6 +10,7 @@ import structlog
 import typer
 import uvloop
 
+from webhook.cli.errors import unwrapped
 from webhook.cli.logs import log_to_stderr
 from webhook.errors import SettingsError
 
@@ -52,7 +53,7 @@ async def _run(kubeconfig: Path | None) -> None:
         await reached(cluster)
         await at_home(cluster)
         structlog.get_logger().info("ready")
-        working = asyncio.gather(Mirror(cluster, live).run(), lead(cluster, live))
+        working = asyncio.gather(unwrapped(Mirror(cluster, live).run()), unwrapped(lead(cluster, live)))
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, working.cancel)
         with suppress(asyncio.CancelledError):

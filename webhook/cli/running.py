@@ -2,11 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Coroutine
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
-from typing import Any
 
 import structlog
 
@@ -14,6 +12,7 @@ import certs
 from webhook.admission import Gate, Record
 from webhook.app import Health, Metrics, create_app
 from webhook.cli.engine import Engine, started
+from webhook.cli.errors import unwrapped
 from webhook.cli.tenants import Tenants, tenants_of
 from webhook.decision.bundle import read_policies
 from webhook.errors import SettingsError
@@ -74,7 +73,7 @@ class _Served:
         beside = [self.tenants.watch(), self._work(server, serving)]
         if self.settings.tls:
             beside.append(server.keep_certificate(tls))
-        tasks = [asyncio.create_task(_unwrapped(each)) for each in beside]
+        tasks = [asyncio.create_task(unwrapped(each)) for each in beside]
         try:
             await _until(serving, tasks)
         finally:
@@ -124,17 +123,6 @@ async def _until(serving: "asyncio.Task[None]", tasks: list["asyncio.Task[None]"
         for task in done - {serving}:
             # One that has nothing to do is done at once.
             task.result()
-
-
-async def _unwrapped(work: Coroutine[Any, Any, None]) -> None:
-    """Await `work`; of several errors that ended it the first is raised, which the command line knows how to tell."""
-    try:
-        await work
-    except BaseExceptionGroup as group:
-        first: BaseException = group
-        while isinstance(first, BaseExceptionGroup):
-            first = first.exceptions[0]
-        raise first from group
 
 
 async def _listening(server: Server, serving: "asyncio.Task[None]") -> None:

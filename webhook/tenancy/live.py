@@ -55,7 +55,7 @@ class LiveTree:
         self._synced.add(kind)
         self._unserved.discard(kind)
         self._reach(kind, version)
-        self._grow(kind)
+        self._replant()
 
     def put(self, kind: str, thing: Object) -> None:
         """Take one object that came or changed."""
@@ -76,7 +76,7 @@ class LiveTree:
         self._clear(kind)
         self._synced.add(kind)
         self._unserved.add(kind)
-        self._grow(kind)
+        self._replant()
 
     def reached(self, kind: str, version: str) -> bool:
         """
@@ -165,26 +165,34 @@ class LiveTree:
                 self._tenants[cast("TenantKind", kind)].pop(name, None)
 
     def _clear(self, kind: str) -> None:
+        """Begin anew with a kind, in new maps: a tree that somebody reads in a thread meanwhile stays whole."""
         for at in [at for at in self._unreadable if at[0] == kind]:
             del self._unreadable[at]
         match kind:
             case "Namespace":
-                self._namespaces.clear()
+                self._namespaces = {}
             case "NetworkBaseline":
-                self._baselines.clear()
+                self._baselines = {}
             case "NetworkPolicy" | "CiliumNetworkPolicy":
-                for namespace, policies in list(self._policies.items()):
-                    self._policies[namespace] = tuple(each for each in policies if each.kind != kind)
+                kept = ((at, tuple(each for each in some if each.kind != kind)) for at, some in self._policies.items())
+                self._policies = {at: others for at, others in kept if others}
             case _:
-                self._tenants[cast("TenantKind", kind)].clear()
+                self._tenants[cast("TenantKind", kind)] = {}
 
     def _reach(self, kind: str, version: str) -> None:
         if version.isdecimal():
             self._reached[kind] = int(version)
 
     def _grow(self, kind: str) -> None:
-        if kind not in {"Namespace", *POLICIES} or self.tree is None:
-            self.tree = self._tree()
+        """Tell of a change; one of a namespace or a policy is in the tree already."""
+        if kind not in {"Namespace", *POLICIES}:
+            self._replant()
+            return
+        for call in self.changed:
+            call()
+
+    def _replant(self) -> None:
+        self.tree = self._tree()
         for call in self.changed:
             call()
 

@@ -1,0 +1,213 @@
+"""
+The way of one namespace: seen > wanted > applied > told.
+
+A policy that is missing is applied, one that differs is replaced whole, one that its baseline no longer has is deleted;
+then the namespace is told its state. What others wrote for themselves is never touched.
+"""
+
+import asyncio
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, NamedTuple, Protocol
+
+import structlog
+
+from webhook.baseline.difference import difference, surplus
+from webhook.baseline.wanted import Labels, State, Wanted, WantedPolicy, state_of, wanted_at
+from webhook.cluster.resource import EVENTS, NAMESPACES, NETWORK_POLICIES, Resource
+from webhook.errors import ClusterError
+from webhook.model import STATE_ANNOTATION, Namespace, Policy
+from webhook.tenancy.tree import Tree
+
+Object = dict[str, Any]
+
+_DECISION = re.compile(r" Decision [0-9a-f-]{36}")
+
+
+class Writes(Protocol):
+    """The calls on a cluster that it takes."""
+
+    async def create(self, resource: Resource, thing: Object, /) -> Object:
+        """Create an object."""
+        ...
+
+    async def apply(self, resource: Resource, thing: Object, /) -> Object:
+        """Apply an object server-side."""
+        ...
+
+    async def replace(self, resource: Resource, thing: Object, /) -> Object:
+        """Replace an object whole."""
+        ...
+
+    async def patch(self, resource: Resource, name: str, body: Object, /) -> Object:
+        """Merge into an object."""
+        ...
+
+    async def delete(self, resource: Resource, name: str, namespace: str, /, *, version: str) -> None:
+        """Delete an object."""
+        ...
+
+
+class Seen(NamedTuple):
+    """What a sweep looked at; the same objects are the same state."""
+
+    tree: Tree
+    namespace: Namespace
+    policies: tuple[Policy, ...]
+
+    def same(self, other: "Seen | None") -> bool:
+        """Say whether nothing changed since `other`."""
+        return other is not None and all(mine is theirs for mine, theirs in zip(self, other, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """What was written, the last resourceVersion by kind, and whether something failed that has to be tried again."""
+
+    written: dict[str, str]
+    failed: bool = False
+
+
+@dataclass(slots=True)
+class _Outcome:
+    """What came of bringing the policies: the resourceVersions written, what differs and is left, what failed."""
+
+    written: list[str] = field(default_factory=list)
+    drifted: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    stale: bool = False
+    """Whether the copy we looked at was not the newest, so that nothing can be said yet."""
+
+
+async def bring(cluster: Writes, seen: Seen) -> Brought:
+    """Make one namespace right; raises `ClusterError` where its state could not be told."""
+    place = seen.tree.place(seen.namespace.name, seen.namespace.labels)
+    wanted = wanted_at(place, seen.tree.baselines)
+    outcome = await _apply(cluster, wanted, seen.policies)
+    written = {NETWORK_POLICIES.kind: max(outcome.written, key=int)} if outcome.written else {}
+    if outcome.stale:
+        return Brought(written)
+    state, reason = _state(wanted, outcome)
+    annotation = state_of(state, wanted.revision, reason) if place.baselines else None
+    version = await _tell(cluster, seen.namespace, wanted.labels, annotation)
+    if version:
+        written[NAMESPACES.kind] = version
+    if written:
+        structlog.get_logger().info(
+            "baseline", namespace=seen.namespace.name, state=state, policies=len(outcome.written), reason=reason
+        )
+    return Brought(written, failed=bool(outcome.failed))
+
+
+async def _apply(cluster: Writes, wanted: Wanted, policies: tuple[Policy, ...]) -> _Outcome:
+    outcome = _Outcome()
+    standing = {each.name: each for each in policies if each.kind == NETWORK_POLICIES.kind}
+    names = frozenset(each.name for each in wanted.policies)
+    async with asyncio.TaskGroup() as tasks:
+        for each in wanted.policies:
+            tasks.create_task(_put(cluster, each, standing.get(each.name), outcome))
+        for old in policies:
+            if surplus(old, wanted.complete, names):
+                tasks.create_task(_remove(cluster, old, outcome))
+    return outcome
+
+
+async def _put(cluster: Writes, wanted: WantedPolicy, stored: Policy | None, outcome: _Outcome) -> None:
+    """Apply a policy that is missing, replace one that differs whole: an apply would leave what others added."""
+    try:
+        if stored is None:
+            outcome.written.append(_version(await cluster.apply(NETWORK_POLICIES, wanted.manifest())))
+            return
+        differing = difference(wanted, stored)
+        if not differing:
+            return
+        if not wanted.repairs:
+            outcome.drifted.append(f"{wanted.name} differs in {differing}")
+            return
+        answer = await cluster.replace(NETWORK_POLICIES, wanted.manifest(stored.version))
+        outcome.written.append(_version(answer))
+    except ClusterError as error:
+        _weigh(f"{wanted.name}", error, outcome)
+        return
+    await _note(cluster, wanted, f"{wanted.name} differed in {differing} and was replaced whole")
+
+
+async def _remove(cluster: Writes, old: Policy, outcome: _Outcome) -> None:
+    """Delete what the baseline no longer has."""
+    try:
+        await cluster.delete(NETWORK_POLICIES, old.name, old.namespace, version=old.version)
+    except ClusterError as error:
+        _weigh(old.name, error, outcome)
+
+
+def _weigh(name: str, error: ClusterError, outcome: _Outcome) -> None:
+    # A conflict, gone or ending meanwhile: the copy that we looked at is old, and its watch will tell.
+    if error.status in {404, 409} or "is being terminated" in str(error):
+        outcome.stale = True
+        return
+    # The id of a decision is new each time; the annotation must not be.
+    outcome.failed.append(f"{name}: {_DECISION.sub('', str(error))[:500]}")
+
+
+async def _note(cluster: Writes, wanted: WantedPolicy, note: str) -> None:
+    """Tell of a repair by an Event; that it could not be told does not undo it."""
+    now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    regarding = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "name": wanted.name}
+    event = {
+        "apiVersion": EVENTS.api_version,
+        "kind": EVENTS.kind,
+        "metadata": {"generateName": "portcullis-", "namespace": wanted.namespace},
+        "eventTime": now,
+        "type": "Warning",
+        "reason": "BaselineRepaired",
+        "action": "Replace",
+        "note": note,
+        "regarding": {**regarding, "namespace": wanted.namespace},
+        "reportingController": "portcullis.dev/controller",
+        "reportingInstance": "portcullis",
+    }
+    try:
+        await cluster.create(EVENTS, event)
+    except ClusterError as error:
+        structlog.get_logger().warning("event not written", note=note, error=str(error))
+
+
+async def _tell(cluster: Writes, namespace: Namespace, labels: Labels, annotation: str | None) -> str:
+    """Put the derived labels and the state where they differ; return the version written, empty for none."""
+    changes = {
+        "labels": _changes(namespace.labels, labels),
+        "annotations": _changes(namespace.annotations, {STATE_ANNOTATION: annotation}),
+    }
+    metadata: Object = {key: each for key, each in changes.items() if each}
+    if not metadata:
+        return ""
+    metadata["resourceVersion"] = namespace.version
+    try:
+        return _version(await cluster.patch(NAMESPACES, namespace.name, {"metadata": metadata}))
+    except ClusterError as error:
+        if error.status in {404, 409}:
+            return ""
+        raise
+
+
+def _state(wanted: Wanted, outcome: _Outcome) -> tuple[State, str]:
+    if wanted.problems or outcome.failed:
+        return "Failed", _listed([*wanted.problems, *outcome.failed])
+    if outcome.drifted:
+        return "Drifted", _listed(outcome.drifted)
+    return "Ready", ""
+
+
+def _listed(reasons: Iterable[str]) -> str:
+    return "; ".join(sorted(reasons))[:1000]
+
+
+def _changes(present: Mapping[str, str], wanted: Mapping[str, str | None]) -> dict[str, str | None]:
+    return {key: value for key, value in wanted.items() if present.get(key) != value}
+
+
+def _version(thing: Object) -> str:
+    """Return the resourceVersion, a decimal number since KEP-5504 says so."""
+    return str(thing["metadata"]["resourceVersion"])
