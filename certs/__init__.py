@@ -9,7 +9,7 @@ from certs.authority import issue_authority, issue_serving
 from certs.errors import CertificateError
 from certs.files import CertificateFiles, ensure, problem
 from certs.pem import Pair
-from certs.shared import adopt, contents
+from certs.shared import adopt, contents, named
 
 __all__ = [
     "CertificateError",
@@ -20,5 +20,6 @@ __all__ = [
     "ensure",
     "issue_authority",
     "issue_serving",
+    "named",
     "problem",
 ]

@@ -46,6 +46,16 @@ def uncovered(certificate: x509.Certificate, hosts: Iterable[str]) -> tuple[str,
     )
 
 
+def covered(certificate: x509.Certificate) -> tuple[str, ...]:
+    """Give the hosts that `certificate` names, as `general_names` takes them; none where it names none."""
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return ()
+    addresses = map(str, names.get_values_for_type(x509.IPAddress))
+    return (*names.get_values_for_type(x509.DNSName), *addresses)
+
+
 def _accepted(host: str) -> set[str]:
     """Give the names in a certificate that stand for the DNS name `host`."""
     label, dot, parent = host.lower().partition(".")

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from certs.disk import locked, read, write
 from certs.errors import CertificateError
+from certs.hosts import covered
+from certs.pem import read_certificates
 
 # A private key before the certificate that belongs to it, as `ensure` writes them: one without its key is due.
 _MODES = {"ca.key": 0o600, "ca.crt": 0o644, "tls.key": 0o600, "tls.crt": 0o644}
@@ -14,6 +16,14 @@ def contents(directory: Path) -> dict[str, bytes]:
     """Give the files of `directory` by name, those that are there. Raises CertificateError."""
     found = {name: read(directory / name) for name in _MODES}
     return {name: content for name, content in found.items() if content is not None}
+
+
+def named(data: Mapping[str, bytes]) -> tuple[str, ...]:
+    """Give the hosts that the serving certificate in `data` names, none where it cannot be read."""
+    try:
+        return covered(read_certificates(data.get("tls.crt", b""))[0])
+    except CertificateError:
+        return ()
 
 
 def adopt(directory: Path, data: Mapping[str, bytes]) -> None:

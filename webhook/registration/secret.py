@@ -97,7 +97,9 @@ class SharedCertificate:
                 # Aside, so that what was damaged by hand does not replace what we serve with.
                 with TemporaryDirectory(prefix="portcullis-") as aside:
                     certs.adopt(Path(aside), _data(secret))
-                    certs.ensure(Path(aside), self.hosts, now=now)
+                    # What another process is called by stays in it: two would otherwise issue it anew in turns.
+                    hosts = tuple(dict.fromkeys((*self.hosts, *certs.named(_data(secret)))))
+                    certs.ensure(Path(aside), hosts, now=now)
                     certs.adopt(self.directory, certs.contents(Path(aside)))
             else:
                 certs.ensure(self.directory, self.hosts, now=now)
