@@ -16,6 +16,7 @@ COPY webhook webhook
 COPY certs certs
 COPY policies_rego policies_rego
 COPY manifests/examples manifests/examples
+COPY manifests/base/webhooks.yaml manifests/base/webhooks.yaml
 RUN pip install --no-deps --no-build-isolation .
 # The same function that serve, demo and the tests get OPA by.
 RUN cp "$(XDG_CACHE_HOME=/tmp/cache python -m webhook.decision.binary)" /opt/portcullis/bin/opa

@@ -13,7 +13,7 @@ import structlog
 
 import certs
 from webhook.admission import Gate
-from webhook.cli.leading import LONGEST_WAIT, at_home, lead, reached
+from webhook.cli.leading import LONGEST_WAIT, lead, reached
 from webhook.cluster.client import Cluster
 from webhook.cluster.resource import NAMESPACES, SECRETS
 from webhook.cluster.watch import Watch
@@ -64,9 +64,7 @@ class FromCluster:
 
     async def certificate(self) -> None:
         """Have a certificate to serve with, shared by Secret; raises `SettingsError` where that cannot be."""
-        await reached(self._cluster)
-        await at_home(self._cluster)
-        await self._shared.sync()
+        await reached(self._cluster, self._shared.sync)
         self._shared.authority()
 
     def missing(self) -> list[str]:

@@ -43,7 +43,7 @@ def controller(
 async def _run(kubeconfig: Path | None) -> None:
     """Work until SIGTERM or Ctrl-C, and give the lease back."""
     # Kubernetes' client takes a third of a second to import, which the other commands need not wait for.
-    from webhook.cli.leading import at_home, lead, reached  # noqa: PLC0415
+    from webhook.cli.leading import lead, reached  # noqa: PLC0415
     from webhook.cluster.client import connected  # noqa: PLC0415
     from webhook.mirror import Mirror  # noqa: PLC0415
     from webhook.tenancy.live import LiveTree  # noqa: PLC0415
@@ -51,7 +51,6 @@ async def _run(kubeconfig: Path | None) -> None:
     live = LiveTree()
     async with connected(kubeconfig) as cluster:
         await reached(cluster)
-        await at_home(cluster)
         structlog.get_logger().info("ready")
         working = asyncio.gather(unwrapped(Mirror(cluster, live).run()), unwrapped(lead(cluster, live)))
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 import uuid
+from collections.abc import Awaitable, Callable
 
 import structlog
 
@@ -16,6 +17,8 @@ from webhook.model import CONTROLLER, HOME
 from webhook.tenancy.live import LiveTree
 
 FIRST_WAIT, LONGEST_WAIT = 0.2, 5.0
+REFUSED_SECONDS = 8.0
+"""An API server that has just started refuses everybody until it has read its roles."""
 
 
 async def lead(cluster: Cluster, live: LiveTree) -> None:
@@ -25,16 +28,26 @@ async def lead(cluster: Cluster, live: LiveTree) -> None:
     await Leadership(cluster, identity).run(controller.run)
 
 
-async def reached(cluster: Cluster) -> None:
-    """Return once the API server answers, and say whom it takes us for; raises `SettingsError` where it refuses us."""
+async def reached(cluster: Cluster, prepare: Callable[[], Awaitable[None]] | None = None) -> None:
+    """
+    Return once the API server answers, our namespace is there and `prepare` is done; tell whom it takes us for.
+
+    Raises `SettingsError` where it does not know us, or keeps refusing us.
+    """
     log = structlog.get_logger()
-    wait = FIRST_WAIT
+    clock = asyncio.get_running_loop().time
+    begin, wait = clock(), FIRST_WAIT
     while True:
         try:
             user = await cluster.user()
+            await _at_home(cluster)
+            if prepare:
+                await prepare()
         except ClusterError as error:
-            if error.status in {401, 403}:
-                raise SettingsError(f"the API server refuses us: {error}; give a kubeconfig that it takes") from error
+            if error.status == 401:
+                raise SettingsError(f"{error}: give a kubeconfig with a token or certificate that it knows") from error
+            if error.status == 403 and clock() - begin > REFUSED_SECONDS:
+                raise SettingsError(f"{error}: kubectl apply -k manifests/base gives us what we need") from error
             log.warning("waiting for the API server", error=str(error))
             await asyncio.sleep(wait)
             wait = min(wait * 2, LONGEST_WAIT)
@@ -48,7 +61,7 @@ async def reached(cluster: Cluster) -> None:
         )
 
 
-async def at_home(cluster: Cluster) -> None:
+async def _at_home(cluster: Cluster) -> None:
     """See to it that our namespace is there; raises `SettingsError` where it is not and may not be made."""
     try:
         await cluster.read(NAMESPACES, HOME)
