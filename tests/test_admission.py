@@ -36,8 +36,8 @@ from webhook.admission import Gate, Record
 from webhook.decision.bundle import Bundle
 from webhook.decision.opa import LocalOpa
 from webhook.decision.process import OpaProcess
-from webhook.errors import NoDecisionError, ReviewError
-from webhook.model import Enforcement
+from webhook.errors import ClusterError, NoDecisionError, ReviewError
+from webhook.model import Enforcement, Namespace
 from webhook.settings import BREAK_GLASS_GROUPS
 from webhook.tenancy.files import load_tree
 from webhook.tenancy.tree import Tree
@@ -421,3 +421,69 @@ def test_a_record_says_whether_the_caller_showed_a_certificate(gate: Gate, loop:
     """Without a client CA anybody could have asked, and who reads the record has to know."""
     assert not recorded(loop, gate, MINE).authenticated
     assert recorded(loop, dataclasses.replace(gate, authenticated=True), MINE).authenticated
+
+
+class Namespaces:
+    """An API server that is asked for namespaces."""
+
+    def __init__(self, answer: Namespace | Exception | None) -> None:
+        self.asked: list[str] = []
+        self._answer = answer
+
+    async def look(self, name: str) -> Namespace | None:
+        """Answer as told."""
+        self.asked.append(name)
+        if isinstance(self._answer, Exception):
+            raise self._answer
+        return self._answer
+
+
+def looking(gate: Gate, namespaces: Namespaces) -> Gate:
+    """Return a gate that reads what its tree does not know."""
+    return dataclasses.replace(gate, look=namespaces.look)
+
+
+NEW = Asked(ADA, "CREATE", NETPOL, new=policy("checkout-new"))
+
+
+def test_a_namespace_that_cannot_be_read_is_not_called_unknown(loop: Loop, gate: Gate) -> None:
+    """The API server does not answer: there is no decision, and the caller is told to try again."""
+    response = validated(loop, looking(gate, Namespaces(ClusterError("the API server does not answer"))), NEW)
+    assert (response["allowed"], response["status"]["code"]) == (False, 500)
+    assert response["status"]["details"] == {"retryAfterSeconds": 1}
+    assert "namespace checkout-new could not be read" in response["status"]["message"]
+
+
+def test_a_namespace_that_nobody_knows_is_refused_by_the_rule(loop: Loop, gate: Gate) -> None:
+    """The API server has none of this name either."""
+    response = validated(loop, looking(gate, Namespaces(None)), NEW)
+    assert (response["allowed"], response["status"]["code"]) == (False, 403)
+    assert f"[{NAMESPACE_POLICY}]" in response["status"]["message"]
+
+
+@pytest.mark.parametrize(("workspace", "allowed"), [("checkout", True), ("refunds", False)])
+def test_a_namespace_that_was_not_seen_yet_is_read(loop: Loop, gate: Gate, workspace: str, *, allowed: bool) -> None:
+    """Its own labels say whose it is, and it is asked for once."""
+    namespaces = Namespaces(Namespace("checkout-new", owned(workspace)))
+    assert validated(loop, looking(gate, namespaces), NEW)["allowed"] is allowed
+    assert namespaces.asked == ["checkout-new"]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [MINE, Asked(ADA, "CREATE", NAMESPACE, new=namespace("checkout-new", owned("checkout")))],
+    ids=["known", "a namespace itself"],
+)
+def test_what_is_known_is_not_asked_for(loop: Loop, gate: Gate, asked: Asked) -> None:
+    """Nobody waits for the API server where the tree knows, or where the object is in no namespace."""
+    namespaces = Namespaces(ClusterError("nobody should ask"))
+    assert validated(loop, looking(gate, namespaces), asked).get("status", {}).get("code") != 500
+    assert namespaces.asked == []
+
+
+def test_without_a_tree_nobody_is_asked(loop: Loop, gate: Gate) -> None:
+    """There is no decision without it, whatever the API server knows."""
+    namespaces = Namespaces(Namespace("checkout-new", owned("checkout")))
+    bare = dataclasses.replace(looking(gate, namespaces), tree=lambda: None)
+    assert validated(loop, bare, NEW)["status"]["code"] == 500
+    assert namespaces.asked == []

@@ -32,6 +32,10 @@ RIGHT: dict[str, dict[str, Any]] = {
     "a client CA": {"client_ca": Path(__file__)},
     "other groups": {"break_glass_groups": ("fire-brigade",)},
     "no group": {"break_glass_groups": ()},
+    "the cluster of the pod": {"tenancy": None},
+    "a cluster by kubeconfig": {"tenancy": None, "kubeconfig": Path(__file__)},
+    "a webhook by URL": {"tenancy": None, "webhook_url": "https://10.0.0.5:8443"},
+    "a webhook below a path": {"tenancy": None, "webhook_url": "https://example.com/portcullis/"},
 }
 
 
@@ -54,6 +58,22 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a folder as client CA": ({"client_ca": Path("/")}, "--client-ca / is no file"),
     "an OPA without a scheme": ({"opa_url": "localhost:8181"}, "has to begin with http://, https:// or unix://"),
     "an OPA by another scheme": ({"opa_url": "file:///opa"}, "has to begin with http://, https:// or unix://"),
+    "files and a cluster": ({"kubeconfig": Path(__file__)}, "contacts no cluster: leave --kubeconfig"),
+    "files and a webhook URL": ({"webhook_url": "https://10.0.0.5"}, "contacts no cluster: leave --kubeconfig"),
+    "no kubeconfig there": (
+        {"tenancy": None, "kubeconfig": Path("/none/config")},
+        "--kubeconfig /none/config is no file",
+    ),
+    "a cluster in plain HTTP": (
+        {"tenancy": None, "tls": False, "host": "127.0.0.1"},
+        "the API server calls webhooks over TLS alone",
+    ),
+    "a webhook in plain HTTP": (
+        {"tenancy": None, "webhook_url": "http://10.0.0.5"},
+        "has to be like https://HOST:PORT",
+    ),
+    "a webhook without a host": ({"tenancy": None, "webhook_url": "https://"}, "has to be like https://HOST:PORT"),
+    "a webhook with a query": ({"tenancy": None, "webhook_url": "https://a/?b=c"}, "has to be like https://HOST:PORT"),
     "an empty group": ({"break_glass_groups": ("system:masters", "")}, "--break-glass-group is empty: name a group"),
 }
 
