@@ -125,7 +125,7 @@ def _values(place: Place) -> dict[str, str]:
 
 
 def _filled_in(baseline: Baseline, policy: BaselinePolicy, place: Place) -> WantedPolicy:
-    spec = _whole(filled(policy.spec, _values(place)))
+    spec = _whole(_decoded(filled(policy.spec, _values(place))))
     name = f"{baseline.name}.{policy.name}"
     return WantedPolicy(place.namespace, name, baseline.name, spec, baseline.drift == "Repair")
 
@@ -140,6 +140,19 @@ def filled(value: Any, values: Mapping[str, str]) -> Any:
             return {filled(key, values): filled(each, values) for key, each in value.items()}
         case list() | tuple():
             return [filled(each, values) for each in value]
+        case _:
+            return value
+
+
+def _decoded(value: Any, at: str = "") -> Any:
+    """Return what Go makes of the nulls at the key `at`: nothing in an object, an empty item in a list or a label."""
+    match value:
+        case dict() if at == "matchLabels":
+            return {key: "" if each is None else each for key, each in value.items()}
+        case dict():
+            return {key: _decoded(each, key) for key, each in value.items() if each is not None}
+        case list():
+            return [{} if each is None else _decoded(each) for each in value]
         case _:
             return value
 

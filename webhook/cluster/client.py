@@ -13,6 +13,7 @@ from typing import Any
 
 import aiohttp
 import orjson
+import yaml
 from kubernetes.aio import config
 from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.client.configuration import Configuration
@@ -29,6 +30,7 @@ SILENCE_SECONDS = 90.0
 """A watch hears a bookmark about once a minute; longer silence means that the connection is gone."""
 CONNECTIONS = 64
 
+_UNREADABLE = (config.ConfigException, yaml.YAMLError)
 _MERGE = "application/merge-patch+json"
 _APPLY = "application/apply-patch+yaml"
 _NONE: Mapping[str, str] = MappingProxyType({})
@@ -43,20 +45,25 @@ async def connected(kubeconfig: Path | None) -> AsyncIterator["Cluster"]:
     """
     settings = Configuration()
     settings.connection_pool_maxsize = CONNECTIONS
+    settings.host = ""
     try:
+        # What is wrong in a file shows as any of these, at the latest when its CA is loaded.
         if kubeconfig is not None:
             await config.load_kube_config(str(kubeconfig), client_configuration=settings)  # type: ignore[no-untyped-call]
         else:
             config.load_incluster_config(settings)  # type: ignore[no-untyped-call]
-    except (config.ConfigException, OSError, ValueError, KeyError, TypeError) as error:
+        if not settings.host:
+            raise config.ConfigException("it names no server")
+        api = ApiClient(settings)
+    except (*_UNREADABLE, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise SettingsError(_not_configured(kubeconfig, error)) from error
-    async with ApiClient(settings) as api:
+    async with api:
         yield Cluster(api)
 
 
 def _not_configured(kubeconfig: Path | None, error: Exception) -> str:
     if kubeconfig is not None:
-        return f"--kubeconfig {kubeconfig} cannot be followed: {error}"
+        return f"--kubeconfig {kubeconfig} cannot be followed: {' '.join(_said(error).split())}"
     return "this is no pod of a cluster: give --kubeconfig FILE, or --tenancy PATH to judge by files"
 
 
@@ -70,7 +77,11 @@ class Cluster:
         """Return the name that the API server knows us by."""
         review = {"apiVersion": REVIEWS.api_version, "kind": REVIEWS.kind}
         answer = await self._call("POST", REVIEWS.path(), body=review)
-        return str(answer["status"]["userInfo"].get("username", ""))
+        match answer:
+            case {"status": {"userInfo": {"username": str(name)}}}:
+                return name
+            case _:
+                raise ClusterError("the API server does not say whom it takes us for")
 
     async def read(self, resource: Resource, name: str, namespace: str = "") -> Object:
         """Return one object."""
@@ -135,9 +146,12 @@ class Cluster:
             method, path, timeout, query=query, body=body, content_type=content_type, accept=accept
         )
         try:
-            return dict(orjson.loads(await response.read()))
+            answer = orjson.loads(await response.read())
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise ClusterError(f"{method} {path}: the answer cannot be read: {_said(error)}") from error
+        if not isinstance(answer, dict):
+            raise ClusterError(f"{method} {path}: the answer cannot be read: it is no object")
+        return answer
 
     async def _request(  # noqa: PLR0913 - the parts of an HTTP request
         self,
@@ -151,6 +165,9 @@ class Cluster:
         accept: str = "application/json",
     ) -> aiohttp.ClientResponse:
         """Return the answer to a request, its body not read yet."""
+        if path.endswith(("/.", "/..")):
+            # Nothing is called so, and in a path it means something else.
+            raise ClusterError(f"{method} {path}: there is no such object", status=404, reason="NotFound")
         headers = {"Accept": accept, "Content-Type": content_type, "User-Agent": "portcullis"}
         try:
             # Asks for the token anew each time: a ServiceAccount's rotates.

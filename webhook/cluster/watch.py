@@ -22,6 +22,8 @@ Object = dict[str, Any]
 WATCH_SECONDS = (240, 480)
 """How long a watch may last before it is taken up anew: between these, so that not all end at once."""
 FIRST_WAIT, LONGEST_WAIT = 0.1, 10.0
+CALM_SECONDS = 1.0
+"""A watch that lasted so long is taken up again at once; one that ends sooner, however it ends, ever later."""
 PAGE = "500"
 JSON = "application/json"
 METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
@@ -76,9 +78,10 @@ class Watch:
 
         Raises `ClusterError` (404) where the resource is not served (any more).
         """
-        wait = FIRST_WAIT
+        wait, clock = FIRST_WAIT, asyncio.get_running_loop().time
         course = _Course(self, sink, heard)
         while True:
+            begin = clock()
             try:
                 await course.stream()
             except ClusterError as error:
@@ -86,13 +89,13 @@ class Watch:
                     raise
                 if error.status == 410:
                     course.version = ""
-                    continue
-                heard(error)
-                # Half of it random: not all replicas come back at one moment.
-                await asyncio.sleep(wait * random.uniform(0.5, 1))  # noqa: S311 - no secret
-                wait = min(wait * 2, LONGEST_WAIT)
-            else:
+                else:
+                    heard(error)
+            if clock() - begin > CALM_SECONDS:
                 wait = FIRST_WAIT
+            # Half of it random: not all replicas come back at one moment.
+            await asyncio.sleep(wait * random.uniform(0.5, 1))  # noqa: S311 - no secret
+            wait = min(wait * 2, LONGEST_WAIT)
 
     @property
     def path(self) -> str:
@@ -131,7 +134,7 @@ class _Course:
         try:
             async for line in watch.source.lines(watch.path, query, watch.accept):
                 if line:
-                    self._hear(orjson.loads(line))
+                    self._hear(line)
                 else:
                     self._heard(None)
         except ClusterError as error:
@@ -140,13 +143,11 @@ class _Course:
                 self._lists = True
                 return
             raise
-        except ValueError as error:
-            raise ClusterError(f"the watch of {watch.resource.plural} says what cannot be read: {error}") from error
         finally:
             self._initial = None
 
-    def _hear(self, event: Object) -> None:
-        kind, thing = event["type"], event["object"]
+    def _hear(self, line: bytes) -> None:
+        kind, thing = _event(line)
         if kind == "ERROR":
             what = f"the watch of {self._watch.resource.plural} ended: {thing.get('message')}"
             raise ClusterError(what, status=int(thing.get("code") or 0), reason=str(thing.get("reason") or ""))
@@ -189,3 +190,18 @@ class _Course:
                 break
         self.version = page["metadata"]["resourceVersion"]
         self._sink.reset(found, self.version)
+
+
+def _event(line: bytes) -> tuple[str, Object]:
+    """Return the type of an event and its object; raises `ClusterError` for a line that is none."""
+    try:
+        event = orjson.loads(line)
+    except ValueError as error:
+        raise ClusterError(f"a watch says what cannot be read: {error}") from error
+    match event:
+        case {"type": "ERROR", "object": dict() as thing}:
+            return "ERROR", thing
+        case {"type": str(kind), "object": {"metadata": {"resourceVersion": str()}} as thing}:
+            return kind, thing
+        case _:
+            raise ClusterError(f"a watch says what is no event: {line[:200]!r}")

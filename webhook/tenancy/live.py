@@ -102,6 +102,8 @@ class LiveTree:
             return f"not read from the cluster yet: {', '.join(missing)}"
         if self._unserved.intersection(TENANTS):
             return "the cluster does not know the tenant tree: kubectl apply -k manifests/crds"
+        if unread := [why for (kind, _), why in sorted(self._unreadable.items()) if kind == "Organization"]:
+            return unread[0]
         names = sorted(each.name for each in self.organizations)
         if len(names) > 1:
             return f"a cluster belongs to one Organization, and there are {', '.join(names)}: delete all but one"
@@ -137,7 +139,8 @@ class LiveTree:
             structlog.get_logger().error("tenancy", error=what)
             if kind == "NetworkBaseline":
                 # It applies where it applied, so that guardrails hold there, and brings nothing.
-                selector = (thing.get("spec") or {}).get("namespaceSelector")
+                spec = thing.get("spec")
+                selector = spec.get("namespaceSelector") if isinstance(spec, Mapping) else None
                 self._baselines[name] = Baseline(name, (), readable_or_all(selector), unreadable=what)
 
     def _put_policy(self, policy: Policy) -> None:
