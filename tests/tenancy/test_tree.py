@@ -324,3 +324,40 @@ def test_tenants_are_known_by_kind_and_name() -> None:
     tree = grow(Holdings(ACME, both))
     assert set(tree.tenants) == {"Organization/acme", "Project/same", "Workspace/same"}
     assert tree.place("n", {WORKSPACE_LABEL: "same"}).path == ("Workspace/same", "Project/same", "Organization/acme")
+
+
+# What a watch has not told of yet, and what there is of every kind.
+
+
+def test_a_namespace_that_was_read_ahead_is_known_in_that_tree_alone() -> None:
+    """It stands by its labels; the others stand where they stood, and the tree that all share is as it was."""
+    tree = tree_of(namespaces=(Namespace("old", {WORKSPACE_LABEL: "refunds"}),))
+    knowing = tree.knowing(Namespace("new", {WORKSPACE_LABEL: "checkout"}))
+    assert knowing.place_of("new") == tree.place("new", {WORKSPACE_LABEL: "checkout"})
+    assert knowing.place_of("old") == tree.place_of("old")
+    assert knowing.place_of("none").standing == Standing.UNKNOWN
+    assert tree.place_of("new").standing == Standing.UNKNOWN
+    assert knowing.policies_in("new") == knowing.standing_policies("new", but="") == ()
+
+
+def test_what_was_read_ahead_is_newer_than_what_is_known() -> None:
+    """Of two that are told the one that was asked for counts."""
+    tree = tree_of(namespaces=(Namespace("dev", {WORKSPACE_LABEL: "refunds"}),))
+    assert tree.knowing(Namespace("dev")).place_of("dev").standing == Standing.UNOWNED
+
+
+def test_all_policies_of_a_namespace_are_injected_ones_too() -> None:
+    """Each time the same tuple; of a namespace without any an empty one."""
+    deny, web = Policy("dev", "zero-trust.default-deny", INJECTED, {}), Policy("dev", "web", {}, {})
+    tree = tree_of(ZERO_TRUST, policies=(deny, web, Policy("other", "web", {}, {})))
+    assert tree.policies_in("dev") == (deny, web)
+    assert tree.policies_in("dev") is tree.policies_in("dev")
+    assert tree.policies_in("nowhere") == ()
+
+
+def test_a_policy_of_another_kind_and_the_same_name_still_stands() -> None:
+    """Only the old version of the very one under review is left out."""
+    web, cilium = Policy("dev", "web", {}, {}), Policy("dev", "web", {}, {}, kind="CiliumNetworkPolicy")
+    tree = tree_of(policies=(web, cilium))
+    assert tree.standing_policies("dev", but="web") == (cilium,)
+    assert tree.standing_policies("dev", but="web", kind="CiliumNetworkPolicy") == (web,)
