@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -52,8 +51,18 @@ async def _run(kubeconfig: Path | None) -> None:
     async with connected(kubeconfig) as cluster:
         await reached(cluster)
         structlog.get_logger().info("ready")
-        working = asyncio.gather(unwrapped(Mirror(cluster, live).run()), unwrapped(lead(cluster, live)))
+        stopped = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, working.cancel)
-        with suppress(asyncio.CancelledError):
-            await working
+            asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+        waited = [
+            asyncio.create_task(each) for each in (stopped.wait(), Mirror(cluster, live).run(), lead(cluster, live))
+        ]
+        try:
+            done, _ = await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            # Each is waited for: the lease is given back while there is a connection to do so.
+            for task in waited:
+                task.cancel()
+            await asyncio.gather(*waited, return_exceptions=True)
+        for task in done:
+            await unwrapped(task)
