@@ -24,8 +24,10 @@ Object = dict[str, Any]
 BUILT_IN = frozenset({NAMESPACES, NETWORK_POLICIES})
 STALE_SECONDS = 60.0
 """After so long without a watch its copy is no ground to decide on; an API server that starts again takes less."""
-SETTLE_SECONDS = 0.2
-"""Between two tries at a kind whose definition stands and which is not served yet."""
+SOUND_SECONDS = 5.0
+"""A watch that has gone on for so long is sound again."""
+FIRST_WAIT, LONGEST_WAIT = 0.2, 5.0
+"""Between two tries at a kind whose definition stands and which is not served (yet)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +36,12 @@ class Mirror:
 
     source: Source
     live: LiveTree
-    _cuts: dict[str, tuple[float, str]] = field(default_factory=dict)
-    """The watches that are cut now: since when, by the monotonic clock, and why."""
+    _cuts: dict[str, "_Cut"] = field(default_factory=dict)
 
     def stale(self) -> list[str]:
         """Say which watches have been cut for too long, and why."""
         now = time.monotonic()
-        return [f"{kind}: {why}" for kind, (since, why) in sorted(self._cuts.items()) if now - since > STALE_SECONDS]
+        return [f"{kind}: {cut.why}" for kind, cut in sorted(self._cuts.items()) if cut.stale(now)]
 
     async def run(self) -> None:
         """Watch for ever."""
@@ -48,39 +49,63 @@ class Mirror:
         async with asyncio.TaskGroup() as tasks:
             for resource in TREE:
                 tasks.create_task(self._follow(resource, definitions))
-            watch = Watch(self.source, DEFINITIONS, accept=METADATA)
+            watch = Watch(self.source, DEFINITIONS, accept=METADATA, mandatory=True)
             tasks.create_task(watch.follow(definitions, partial(self._heard, DEFINITIONS.kind)))
 
     async def _follow(self, resource: Resource, definitions: "_Definitions") -> None:
-        sink = _Kind(resource.kind, self.live)
+        sink, heard = _Kind(resource.kind, self.live), partial(self._heard, resource.kind)
+        if resource in BUILT_IN:
+            await Watch(self.source, resource, mandatory=True).follow(sink, heard)
+        wait, clock = FIRST_WAIT, time.monotonic
         while True:
-            if resource not in BUILT_IN:
-                await self._served(resource, definitions)
+            await self._served(resource, definitions)
+            begin = clock()
             try:
-                await Watch(self.source, resource).follow(sink, partial(self._heard, resource.kind))
+                await Watch(self.source, resource).follow(sink, heard)
             except ClusterError as error:
-                # Its definition came a moment ago, or has just gone.
-                structlog.get_logger().info("watch", kind=resource.kind, waits=str(error))
-                await asyncio.sleep(SETTLE_SECONDS)
+                # Its definition came a moment ago, has just gone, or does not serve our version.
+                heard(error)
+                wait = FIRST_WAIT if clock() - begin > LONGEST_WAIT else min(wait * 2, LONGEST_WAIT)
+                await asyncio.sleep(wait)
 
     async def _served(self, resource: Resource, definitions: "_Definitions") -> None:
         """Return once the definition of a kind stands; until then there is none of it."""
         await definitions.told.wait()
         stands = definitions.stands[resource.definition]
         if not stands.is_set():
+            self._cuts.pop(resource.kind, None)
             self.live.absent(resource.kind)
             await stands.wait()
 
     def _heard(self, kind: str, error: ClusterError | None) -> None:
-        log = structlog.get_logger()
+        log, now = structlog.get_logger(), time.monotonic()
+        cut = self._cuts.get(kind)
         if error is None:
-            if self._cuts.pop(kind, None):
+            if cut and cut.resumed is None:
+                cut.resumed = now
                 log.info("watch resumed", kind=kind)
             return
-        if kind not in self._cuts:
+        if cut is None or cut.over(now):
+            cut = self._cuts[kind] = _Cut(now)
             log.warning("watch cut", kind=kind, error=str(error))
-        since, _ = self._cuts.get(kind, (time.monotonic(), ""))
-        self._cuts[kind] = since, str(error)
+        cut.why, cut.resumed = str(error), None
+
+
+@dataclass(slots=True)
+class _Cut:
+    """A watch that is interrupted; the times are of the monotonic clock."""
+
+    since: float
+    why: str = ""
+    resumed: float | None = None
+
+    def over(self, now: float) -> bool:
+        """Say whether it has gone on for a while: one that breaks again at once has not."""
+        return self.resumed is not None and now - self.resumed > SOUND_SECONDS
+
+    def stale(self, now: float) -> bool:
+        """Say whether it has lasted too long."""
+        return now - self.since > STALE_SECONDS and not self.over(now)
 
 
 @dataclass(frozen=True, slots=True)

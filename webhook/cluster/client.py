@@ -12,12 +12,12 @@ from types import MappingProxyType
 from typing import Any
 
 import aiohttp
-import orjson
 import yaml
 from kubernetes.aio import config
 from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.client.configuration import Configuration
 
+from webhook.cluster.reading import read_json
 from webhook.cluster.resource import REVIEWS, Resource
 from webhook.errors import ClusterError, SettingsError
 
@@ -146,7 +146,7 @@ class Cluster:
             method, path, timeout, query=query, body=body, content_type=content_type, accept=accept
         )
         try:
-            answer = orjson.loads(await response.read())
+            answer = read_json(await response.read())
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise ClusterError(f"{method} {path}: the answer cannot be read: {_said(error)}") from error
         if not isinstance(answer, dict):
@@ -193,7 +193,7 @@ def _written(**more: str) -> dict[str, str]:
 async def _refused(method: str, path: str, response: aiohttp.ClientResponse) -> ClusterError:
     """Return the error of an answer that is one, in the API server's own words."""
     try:
-        status = orjson.loads(await response.read())
+        status = read_json(await response.read())
     except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
         status = {}
     finally:

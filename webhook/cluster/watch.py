@@ -12,8 +12,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import orjson
-
+from webhook.cluster.reading import read_json
 from webhook.cluster.resource import Resource
 from webhook.errors import ClusterError
 
@@ -22,6 +21,8 @@ Object = dict[str, Any]
 WATCH_SECONDS = (240, 480)
 """How long a watch may last before it is taken up anew: between these, so that not all end at once."""
 FIRST_WAIT, LONGEST_WAIT = 0.1, 10.0
+HOPELESS = 8
+"""After so many watches in a row that failed, the next one begins anew."""
 CALM_SECONDS = 1.0
 """A watch that lasted so long is taken up again at once; one that ends sooner, however it ends, ever later."""
 PAGE = "500"
@@ -63,7 +64,8 @@ class Watch:
     """
     What is followed: all of a resource, of a namespace where one is given, or the one object called `name`.
 
-    `accept` is the form that is asked for.
+    `accept` is the form that is asked for. `mandatory` says that it is always served, so that a 404 is a cut like any
+    other: an API server that has just started, or a proxy before it.
     """
 
     source: Source
@@ -71,28 +73,32 @@ class Watch:
     namespace: str = ""
     name: str = ""
     accept: str = JSON
+    mandatory: bool = False
 
     async def follow(self, sink: Sink, heard: Callable[[ClusterError | None], None]) -> None:
         """
         Tell `sink` what stands and what changes, for ever; `heard` is told why it is cut, and None when it goes on.
 
-        Raises `ClusterError` (404) where the resource is not served (any more).
+        Raises `ClusterError` (404) where the resource is not served (any more), unless it is mandatory.
         """
         wait, clock = FIRST_WAIT, asyncio.get_running_loop().time
         course = _Course(self, sink, heard)
+        failures = 0
         while True:
             begin = clock()
             try:
                 await course.stream()
             except ClusterError as error:
-                if error.status == 404:
+                if error.status == 404 and not self.mandatory:
                     raise
-                if error.status == 410:
-                    course.version = ""
-                else:
+                failures += 1
+                # After a restore of etcd no version that we know may ever be told of.
+                if error.status == 410 or failures >= HOPELESS:
+                    course.version, failures = "", 0
+                if error.status != 410:
                     heard(error)
             if clock() - begin > CALM_SECONDS:
-                wait = FIRST_WAIT
+                wait, failures = FIRST_WAIT, 0
             # Half of it random: not all replicas come back at one moment.
             await asyncio.sleep(wait * random.uniform(0.5, 1))  # noqa: S311 - no secret
             wait = min(wait * 2, LONGEST_WAIT)
@@ -150,7 +156,8 @@ class _Course:
         kind, thing = _event(line)
         if kind == "ERROR":
             what = f"the watch of {self._watch.resource.plural} ended: {thing.get('message')}"
-            raise ClusterError(what, status=int(thing.get("code") or 0), reason=str(thing.get("reason") or ""))
+            code = thing.get("code")
+            raise ClusterError(what, status=code if isinstance(code, int) else 0, reason=str(thing.get("reason") or ""))
         if self._initial is not None:
             self._gather(kind, thing, self._initial)
             return
@@ -195,13 +202,15 @@ class _Course:
 def _event(line: bytes) -> tuple[str, Object]:
     """Return the type of an event and its object; raises `ClusterError` for a line that is none."""
     try:
-        event = orjson.loads(line)
+        event = read_json(line)
     except ValueError as error:
         raise ClusterError(f"a watch says what cannot be read: {error}") from error
     match event:
         case {"type": "ERROR", "object": dict() as thing}:
             return "ERROR", thing
-        case {"type": str(kind), "object": {"metadata": {"resourceVersion": str()}} as thing}:
+        case {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": str()}} as thing}:
+            return "BOOKMARK", thing
+        case {"type": str(kind), "object": {"metadata": {"name": str(), "resourceVersion": str()}} as thing}:
             return kind, thing
         case _:
             raise ClusterError(f"a watch says what is no event: {line[:200]!r}")

@@ -5,14 +5,15 @@ Holds no connection: whoever watches calls `reset`, `put` and `drop`. Namespaces
 indexes of tenants and baselines are made anew when one of those changes, which is seldom.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any, cast
 
 import structlog
 from pydantic import ValidationError
 
-from webhook.model import Baseline, Namespace, Policy, PolicyKind, Tenant, TenantKind
+from webhook.model import RESERVED, Baseline, Namespace, Policy, PolicyKind, Tenant, TenantKind
 from webhook.tenancy.specs import first_error, read_baseline, read_tenant, readable_or_all
 from webhook.tenancy.tree import Ground, Tree, plant
 
@@ -25,6 +26,57 @@ POLICIES: tuple[PolicyKind, ...] = ("NetworkPolicy", "CiliumNetworkPolicy")
 KINDS = (*TENANTS, "NetworkBaseline", "Namespace", *POLICIES)
 
 _ATTACHED = ("annotations", "finalizers", "ownerReferences")
+
+
+class _Policies(Mapping[str, tuple[Policy, ...]]):
+    """
+    The policies by namespace: a tuple that stays the same as long as none of them changes.
+
+    It is made when somebody asks, so that ten thousand changes in one namespace cost no more than in as many.
+    """
+
+    def __init__(self) -> None:
+        # Reviews are read in threads, too: none may keep a tuple that has just changed.
+        self._lock = Lock()
+        self._standing: dict[str, dict[tuple[str, str], Policy]] = {}
+        self._tuples: dict[str, tuple[Policy, ...]] = {}
+
+    def __getitem__(self, namespace: str) -> tuple[Policy, ...]:
+        with self._lock:
+            found = self._tuples.get(namespace)
+            if found is None:
+                found = self._tuples[namespace] = tuple(self._standing[namespace].values())
+            return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._standing)
+
+    def __len__(self) -> int:
+        return len(self._standing)
+
+    def put(self, policy: Policy) -> None:
+        """Take a policy that came or changed."""
+        with self._lock:
+            self._standing.setdefault(policy.namespace, {})[policy.kind, policy.name] = policy
+            self._tuples.pop(policy.namespace, None)
+
+    def drop(self, kind: str, namespace: str, name: str) -> None:
+        """Let a policy go."""
+        with self._lock:
+            standing = self._standing.get(namespace, {})
+            standing.pop((kind, name), None)
+            self._tuples.pop(namespace, None)
+            if not standing:
+                self._standing.pop(namespace, None)
+
+    def without(self, kind: str) -> "_Policies":
+        """Return those of other kinds, apart from these."""
+        other = _Policies()
+        for policies in self._standing.values():
+            for policy in policies.values():
+                if policy.kind != kind:
+                    other.put(policy)
+        return other
 
 
 @dataclass(slots=True)
@@ -41,7 +93,7 @@ class LiveTree:
     _tenants: dict[TenantKind, dict[str, Tenant]] = field(default_factory=lambda: {kind: {} for kind in TENANTS})
     _baselines: dict[str, Baseline] = field(default_factory=dict)
     _namespaces: dict[str, Namespace] = field(default_factory=dict)
-    _policies: dict[str, tuple[Policy, ...]] = field(default_factory=dict)
+    _policies: _Policies = field(default_factory=_Policies)
     _synced: set[str] = field(default_factory=set)
     _unserved: set[str] = field(default_factory=set)
     _reached: dict[str, int] = field(default_factory=dict)
@@ -114,13 +166,14 @@ class LiveTree:
         return sorted(self._unreadable.values())
 
     def _store(self, kind: str, thing: Object) -> None:
-        key = _key(thing)
-        name = key[1]
+        namespace, name = _key(thing)
         match kind:
             case "Namespace":
                 self._namespaces[name] = read_namespace(thing)
             case "NetworkPolicy" | "CiliumNetworkPolicy":
-                self._put_policy(_read_policy(kind, thing))
+                # No baseline applies there, so nobody ever asks for them.
+                if namespace not in RESERVED:
+                    self._policies.put(_read_policy(kind, thing))
             case _:
                 self._store_ours(kind, name, thing)
 
@@ -133,8 +186,9 @@ class LiveTree:
             else:
                 tenant = read_tenant(cast("TenantKind", kind), name, thing.get("spec"))
                 self._tenants[tenant.kind][name] = tenant
-        except ValidationError as error:
-            what = f"{kind} {name} cannot be read: {first_error(error)}"
+        except (ValidationError, RecursionError) as error:
+            why = first_error(error) if isinstance(error, ValidationError) else "nested too deep"
+            what = f"{kind} {name} cannot be read: {why}"
             self._unreadable[kind, name] = what
             structlog.get_logger().error("tenancy", error=what)
             if kind == "NetworkBaseline":
@@ -142,14 +196,6 @@ class LiveTree:
                 spec = thing.get("spec")
                 selector = spec.get("namespaceSelector") if isinstance(spec, Mapping) else None
                 self._baselines[name] = Baseline(name, (), readable_or_all(selector), unreadable=what)
-
-    def _put_policy(self, policy: Policy) -> None:
-        others = self._others(policy.kind, policy.namespace, policy.name)
-        self._policies[policy.namespace] = (*others, policy)
-
-    def _others(self, kind: str, namespace: str, name: str) -> tuple[Policy, ...]:
-        standing = self._policies.get(namespace, ())
-        return tuple(each for each in standing if (each.kind, each.name) != (kind, name))
 
     def _remove(self, kind: str, key: Key) -> None:
         namespace, name = key
@@ -160,10 +206,7 @@ class LiveTree:
             case "NetworkBaseline":
                 self._baselines.pop(name, None)
             case "NetworkPolicy" | "CiliumNetworkPolicy":
-                if others := self._others(kind, namespace, name):
-                    self._policies[namespace] = others
-                else:
-                    self._policies.pop(namespace, None)
+                self._policies.drop(kind, namespace, name)
             case _:
                 self._tenants[cast("TenantKind", kind)].pop(name, None)
 
@@ -177,8 +220,7 @@ class LiveTree:
             case "NetworkBaseline":
                 self._baselines = {}
             case "NetworkPolicy" | "CiliumNetworkPolicy":
-                kept = ((at, tuple(each for each in some if each.kind != kind)) for at, some in self._policies.items())
-                self._policies = {at: others for at, others in kept if others}
+                self._policies = self._policies.without(kind)
             case _:
                 self._tenants[cast("TenantKind", kind)] = {}
 
@@ -222,7 +264,8 @@ def read_namespace(thing: Object) -> Namespace:
 def _read_policy(kind: PolicyKind, thing: Object) -> Policy:
     metadata = thing["metadata"]
     return Policy(
-        namespace=metadata["namespace"],
+        # None where somebody defined the kind as cluster-scoped; then it selects nothing.
+        namespace=metadata.get("namespace", ""),
         name=metadata["name"],
         labels=metadata.get("labels") or {},
         spec=thing.get("spec") if kind == "NetworkPolicy" else _without_history(thing),
