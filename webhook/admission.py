@@ -23,6 +23,8 @@ from webhook.tenancy.tree import Tree
 LARGE = 32 * 1024
 """Bytes of a review from which on its facts are gathered beside the event loop."""
 
+LARGE_AT_ONCE = 2
+
 Look = Callable[[str], Awaitable[Namespace | None]]
 Route = Literal["validate", "mutate"]
 Verdict = Literal["allow", "deny", "warn", "audit", "error"]
@@ -65,6 +67,8 @@ class Gate:
     authenticated: bool = False
     """Whether callers had to show the API server's certificate."""
     meanings: Meanings = field(default_factory=Meanings)
+    large: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LARGE_AT_ONCE))
+    """Held while the facts of a large review are gathered: those of many would keep everybody waiting."""
     look: Look | None = None
     """Reads a namespace that the tree does not know from the API server; None where there is none to ask."""
 
@@ -144,7 +148,11 @@ class _Case:
         # The facts of a large object take their time; others are answered meanwhile.
         try:
             async with asyncio.timeout(self.left(seconds)):
-                return await asyncio.to_thread(facts)
+                await gate.large.acquire()
+                gathering = asyncio.ensure_future(asyncio.to_thread(facts))
+                # A thread goes on when nobody waits any more: its place is free when it is done, and not before.
+                gathering.add_done_callback(lambda _: gate.large.release())
+                return await asyncio.shield(gathering)
         except TimeoutError as error:
             raise NoDecisionError(f"the facts could not be gathered within {seconds:.1f} s", retry=False) from error
 

@@ -64,10 +64,15 @@ class Seen(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Brought:
-    """What was written, the last resourceVersion by kind, and whether something failed that has to be tried again."""
+    """
+    What was written, the last resourceVersion by kind, and whether something failed that has to be tried again.
+
+    `stale` says that the copy we looked at was not the newest, so that the watch will tell of another.
+    """
 
     written: dict[str, str]
     failed: bool = False
+    stale: bool = False
 
 
 @dataclass(slots=True)
@@ -77,38 +82,43 @@ class _Outcome:
     written: list[str] = field(default_factory=list)
     drifted: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
+    repairs: bool = False
+    """Whether these very policies were applied before."""
     stale: bool = False
     """Whether the copy we looked at was not the newest, so that nothing can be said yet."""
 
 
 async def bring(cluster: Writes, seen: Seen) -> Brought:
-    """Make one namespace right; raises `ClusterError` where its state could not be told."""
+    """Make one namespace right."""
     place = seen.tree.place(seen.namespace.name, seen.namespace.labels)
     wanted = wanted_at(place, seen.tree.baselines)
-    outcome = await _apply(cluster, wanted, seen.policies)
+    outcome = await _apply(cluster, wanted, seen)
     written = {NETWORK_POLICIES.kind: max(outcome.written, key=int)} if outcome.written else {}
     if outcome.stale:
-        return Brought(written)
+        return Brought(written, stale=True)
     state, reason = _state(wanted, outcome)
     annotation = state_of(state, wanted.revision, reason) if place.baselines else None
-    version = await _tell(cluster, seen.namespace, wanted.labels, annotation)
-    if version:
-        written[NAMESPACES.kind] = version
+    log = structlog.get_logger().bind(namespace=seen.namespace.name)
+    try:
+        if version := await _tell(cluster, seen.namespace, wanted.labels, annotation):
+            written[NAMESPACES.kind] = version
+    except ClusterError as error:
+        log.warning("namespace not told", state=state, reason=reason, error=str(error))
+        return Brought(written, failed=True)
     if written:
-        structlog.get_logger().info(
-            "baseline", namespace=seen.namespace.name, state=state, policies=len(outcome.written), reason=reason
-        )
+        log.info("baseline", state=state, policies=len(outcome.written), reason=reason)
     return Brought(written, failed=bool(outcome.failed))
 
 
-async def _apply(cluster: Writes, wanted: Wanted, policies: tuple[Policy, ...]) -> _Outcome:
-    outcome = _Outcome()
-    standing = {each.name: each for each in policies if each.kind == NETWORK_POLICIES.kind}
+async def _apply(cluster: Writes, wanted: Wanted, seen: Seen) -> _Outcome:
+    # What differs because the baseline has changed was nobody's doing; only a repair is told of.
+    outcome = _Outcome(repairs=wanted.revision in seen.namespace.annotations.get(STATE_ANNOTATION, ""))
+    standing = {each.name: each for each in seen.policies if each.kind == NETWORK_POLICIES.kind}
     names = frozenset(each.name for each in wanted.policies)
     async with asyncio.TaskGroup() as tasks:
         for each in wanted.policies:
             tasks.create_task(_put(cluster, each, standing.get(each.name), outcome))
-        for old in policies:
+        for old in seen.policies:
             if surplus(old, wanted.complete, names):
                 tasks.create_task(_remove(cluster, old, outcome))
     return outcome
@@ -131,7 +141,8 @@ async def _put(cluster: Writes, wanted: WantedPolicy, stored: Policy | None, out
     except ClusterError as error:
         _weigh(f"{wanted.name}", error, outcome)
         return
-    await _note(cluster, wanted, f"{wanted.name} differed in {differing} and was replaced whole")
+    if outcome.repairs:
+        await _note(cluster, wanted, f"{wanted.name} differed in {differing} and was replaced whole")
 
 
 async def _remove(cluster: Writes, old: Policy, outcome: _Outcome) -> None:

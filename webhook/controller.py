@@ -11,10 +11,7 @@ import random
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-import structlog
-
 from webhook.bring import Seen, Writes, bring
-from webhook.errors import ClusterError
 from webhook.model import RESERVED
 from webhook.tenancy.live import LiveTree
 
@@ -26,6 +23,8 @@ SWEEP_SECONDS = 0.005
 """Between two sweeps, so that what comes in one go is looked at once; longer where a sweep takes long."""
 PATIENT_ROUNDS = 8
 """So many rounds of writes a namespace gets without a wait; more of them, and somebody writes against us."""
+EXPECTED_SECONDS = 10.0
+"""In which a watch tells of what we wrote, or of what made our copy old; after that we look again."""
 FIRST_WAIT, LONGEST_WAIT = 0.5, 60.0
 CALM_SECONDS = 120.0
 """Right for so long, and a namespace is patiently treated again."""
@@ -40,6 +39,8 @@ class _Course:
     busy: bool = False
     awaited: dict[str, str] = field(default_factory=dict)
     """The resourceVersion of our last write, by kind."""
+    again: float = 0.0
+    """When it is looked at again whatever the watches have told: they were expected to tell by then."""
     rounds: int = 0
     last: float = 0.0
     due: float = 0.0
@@ -118,10 +119,11 @@ class Controller:
                 continue
             course = self._courses.setdefault(namespace.name, _Course())
             seen = Seen(tree, namespace, tree.policies_in(namespace.name))
-            if course.busy or seen.same(course.right) or not self._told(course):
+            rests = seen.same(course.right) or not self._told(course)
+            if course.busy or (rests and not course.again):
                 continue
-            if course.due > now:
-                soonest = course.due if soonest is None else min(soonest, course.due)
+            if (due := course.again if rests else course.due) > now:
+                soonest = due if soonest is None else min(soonest, due)
                 continue
             course.busy = True
             tasks.create_task(self._visit(seen, course))
@@ -139,15 +141,14 @@ class Controller:
             async with self._slots:
                 brought = await bring(self._cluster, seen)
             course.awaited = brought.written
+            expects = brought.written or brought.stale
+            course.again = asyncio.get_running_loop().time() + EXPECTED_SECONDS if expects else 0.0
             if brought.failed:
                 course.wait()
             elif brought.written:
                 course.wrote()
             else:
                 course.right = seen
-        except ClusterError as error:
-            course.wait()
-            structlog.get_logger().warning("namespace not told", namespace=seen.namespace.name, error=str(error))
         finally:
             course.busy = False
             self._wake.set()

@@ -23,6 +23,8 @@ Object = dict[str, Any]
 Work = Callable[[], Coroutine[Any, Any, None]]
 
 NAME = "portcullis-controller"
+GOODBYE_SECONDS = 3.0
+"""For giving the lease back; a stop does not wait for an API server that does not answer."""
 
 
 class Leases(Protocol):
@@ -64,9 +66,12 @@ class Leadership:
     identity: str
     terms: Terms = TERMS
     leads: bool = False
+    trouble: str = ""
+    """Why the lease could not be read or written the last time, empty where it could."""
     _seen: Object | None = None
     _since: float = 0.0
-    _told: str = ""
+    _renewed: float = 0.0
+    """When we last asked for it with success, by the loop's clock."""
 
     async def run(self, work: Work) -> None:
         """Do `work` whenever, and only while, the lease is ours; for ever. It is given back when we are cancelled."""
@@ -98,32 +103,42 @@ class Leadership:
             await asyncio.gather(task, keeping, return_exceptions=True)
 
     async def _keep(self) -> None:
-        clock = asyncio.get_running_loop().time
-        renewed = clock()
-        while clock() - renewed < self.terms.renewal:
+        """Renew the lease until it could not be renewed in time."""
+        while self._left() > 0:
             await asyncio.sleep(self.terms.attempt)
             with suppress(TimeoutError):
-                async with asyncio.timeout(max(0.0, self.terms.renewal - (clock() - renewed))):
-                    if await self._taken():
-                        renewed = clock()
+                async with asyncio.timeout(max(0.0, self._left())):
+                    await self._taken()
+
+    def _left(self) -> float:
+        """Return the seconds in which the lease has to be renewed."""
+        return self.terms.renewal - (asyncio.get_running_loop().time() - self._renewed)
 
     async def _taken(self) -> bool:
         """Take the lease or renew it; say whether it is ours now."""
+        begin = asyncio.get_running_loop().time()
         try:
             lease = await self._read()
             if lease is None:
                 self._seen = await self.leases.create(LEASES, self._lease(None))
-                return True
-            if not self._free(lease):
+            elif not self._free(lease):
+                self.trouble = ""
                 return False
-            self._seen = await self.leases.replace(LEASES, self._lease(lease))
+            else:
+                self._seen = await self.leases.replace(LEASES, self._lease(lease))
         except ClusterError as error:
             # A conflict is another who was faster.
-            if error.status != 409 and str(error) != self._told:
-                self._told = str(error)
-                structlog.get_logger().warning("lease", error=self._told)
+            if error.status == 409:
+                return False
+            if str(error) != self.trouble:
+                self.trouble = str(error)
+                structlog.get_logger().warning("lease", error=self.trouble)
             return False
-        return True
+        self.trouble = ""
+        # From before the call: for the others it counts from when it is stored.
+        self._renewed = begin
+        # An answer that took all of the time that it is good for is none.
+        return self._left() > 0
 
     async def _read(self) -> Object | None:
         try:
@@ -154,15 +169,17 @@ class Leadership:
                 "leaseDurationSeconds": max(1, round(self.terms.duration)),
                 "acquireTime": now if changes else spec.get("acquireTime", now),
                 "renewTime": now,
-                "leaseTransitions": spec.get("leaseTransitions", 0) + (1 if changes and before else 0),
+                # An int32; whoever put the largest there must not stop us.
+                "leaseTransitions": (spec.get("leaseTransitions", 0) + bool(changes and before)) % 2**31,
             },
         }
 
     async def _given_back(self) -> None:
         """Let another have it at once; one that we cannot give back runs out."""
         try:
-            lease = await self._read()
-            if lease and lease.get("spec", {}).get("holderIdentity") == self.identity:
-                await self.leases.replace(LEASES, self._lease(lease, ""))
-        except ClusterError as error:
-            structlog.get_logger().info("lease not given back", error=str(error))
+            async with asyncio.timeout(GOODBYE_SECONDS):
+                lease = await self._read()
+                if lease and lease.get("spec", {}).get("holderIdentity") == self.identity:
+                    await self.leases.replace(LEASES, self._lease(lease, ""))
+        except (ClusterError, TimeoutError) as error:
+            structlog.get_logger().info("lease not given back", error=repr(error))

@@ -107,7 +107,7 @@ def _problem(name: str, baseline: Baseline | None, place: Place) -> str:
     if baseline.unreadable:
         return baseline.unreadable
     unfilled = {variable for variable, value in _values(place).items() if not value}
-    for policy in baseline.policies:
+    for policy in baseline.policies if unfilled else ():
         text = json.dumps(policy.spec)
         if missing := sorted(each for each in unfilled if f"$({each})" in text):
             return f"NetworkBaseline {name}: $({missing[0]}) of policy {policy.name} is nothing in an unowned namespace"

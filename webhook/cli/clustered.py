@@ -13,7 +13,7 @@ import structlog
 
 import certs
 from webhook.admission import Gate
-from webhook.cli.leading import LONGEST_WAIT, lead, reached
+from webhook.cli.leading import LONGEST_WAIT, lead, leadership, reached
 from webhook.cluster.client import Cluster
 from webhook.cluster.resource import NAMESPACES, SECRETS
 from webhook.cluster.watch import Watch
@@ -46,6 +46,7 @@ class FromCluster:
         self._mirror = Mirror(cluster, self._live)
         self._keeper = Keeper(cluster, read_shipped(bundled_webhooks().read_text(encoding="utf-8")), self._callee)
         self._live.changed.append(self._keeper.wake)
+        self._leadership = leadership(cluster)
         self._renewal = ""
         """Why the certificate could not be renewed, empty where it could."""
 
@@ -84,6 +85,8 @@ class FromCluster:
         if self._keeper.told and not self._keeper.stands:
             why = self._live.lacks() or ("" if self._begins() else "the Organization has no OrgAdmin subject")
             notes.append(f"nothing is gated: {why or 'the webhook objects are about to be made'}")
+        if self._settings.controller and self._leadership.trouble:
+            notes.append(f"baselines are not brought by us: {self._leadership.trouble}")
         notes.append(
             "a policy API served by an aggregated API server (Calico's own) calls no webhook: close it by RBAC"
         )
@@ -104,7 +107,7 @@ class FromCluster:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._keeper.run(Conditions(self._begins, answers)))
             if self._settings.controller:
-                tasks.create_task(lead(self._cluster, self._live))
+                tasks.create_task(lead(self._cluster, self._live, self._leadership))
 
     def _begins(self) -> bool:
         """Say whether there is an OrgAdmin: before, nobody could mend what we refuse."""
@@ -121,7 +124,7 @@ class FromCluster:
         changed = _Changed(asyncio.Event())
         async with asyncio.TaskGroup() as tasks:
             if not self._shared.own:
-                watch = Watch(self._cluster, SECRETS, namespace=HOME, name=NAME)
+                watch = Watch(self._cluster, SECRETS, namespace=HOME, name=NAME, mandatory=True)
                 tasks.create_task(watch.follow(changed, _ignored))
             while True:
                 with suppress(TimeoutError):

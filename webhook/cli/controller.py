@@ -42,7 +42,7 @@ def controller(
 async def _run(kubeconfig: Path | None) -> None:
     """Work until SIGTERM or Ctrl-C, and give the lease back."""
     # Kubernetes' client takes a third of a second to import, which the other commands need not wait for.
-    from webhook.cli.leading import lead, reached  # noqa: PLC0415
+    from webhook.cli.leading import lead, leadership, reached  # noqa: PLC0415
     from webhook.cluster.client import connected  # noqa: PLC0415
     from webhook.mirror import Mirror  # noqa: PLC0415
     from webhook.tenancy.live import LiveTree  # noqa: PLC0415
@@ -55,7 +55,8 @@ async def _run(kubeconfig: Path | None) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stopped.set)
         waited = [
-            asyncio.create_task(each) for each in (stopped.wait(), Mirror(cluster, live).run(), lead(cluster, live))
+            asyncio.create_task(each)
+            for each in (stopped.wait(), Mirror(cluster, live).run(), lead(cluster, live, leadership(cluster)))
         ]
         try:
             done, _ = await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)

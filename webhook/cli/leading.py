@@ -21,11 +21,14 @@ REFUSED_SECONDS = 8.0
 """An API server that has just started refuses everybody until it has read its roles."""
 
 
-async def lead(cluster: Cluster, live: LiveTree) -> None:
+def leadership(cluster: Cluster) -> Leadership:
+    """Return the part of this process among those that may lead."""
+    return Leadership(cluster, f"{socket.gethostname()}_{os.getpid()}_{uuid.uuid4().hex[:8]}")
+
+
+async def lead(cluster: Cluster, live: LiveTree, ours: Leadership) -> None:
     """Bring the baselines whenever we are the leader, for ever."""
-    controller = Controller(live, cluster)
-    identity = f"{socket.gethostname()}_{os.getpid()}_{uuid.uuid4().hex[:8]}"
-    await Leadership(cluster, identity).run(controller.run)
+    await ours.run(Controller(live, cluster).run)
 
 
 async def reached(cluster: Cluster, prepare: Callable[[], Awaitable[None]] | None = None) -> None:
@@ -36,7 +39,7 @@ async def reached(cluster: Cluster, prepare: Callable[[], Awaitable[None]] | Non
     """
     log = structlog.get_logger()
     clock = asyncio.get_running_loop().time
-    begin, wait = clock(), FIRST_WAIT
+    refused, wait = None, FIRST_WAIT
     while True:
         try:
             user = await cluster.user()
@@ -46,7 +49,8 @@ async def reached(cluster: Cluster, prepare: Callable[[], Awaitable[None]] | Non
         except ClusterError as error:
             if error.status == 401:
                 raise SettingsError(f"{error}: give a kubeconfig with a token or certificate that it knows") from error
-            if error.status == 403 and clock() - begin > REFUSED_SECONDS:
+            refused = (refused or clock()) if error.status == 403 else None
+            if refused and clock() - refused > REFUSED_SECONDS:
                 raise SettingsError(f"{error}: kubectl apply -k manifests/base gives us what we need") from error
             log.warning("waiting for the API server", error=str(error))
             await asyncio.sleep(wait)

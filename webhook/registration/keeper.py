@@ -57,10 +57,17 @@ class Keeper:
     cluster: Cluster
     shipped: Mapping[str, Object]
     callee: Callable[[], Callee]
-    trouble: str = ""
-    """Why they are not as they have to be, empty where nothing hinders us."""
+    _troubles: dict[str, str] = field(default_factory=dict)
+    """What hinders us: by the kind whose watch is cut, or `write`."""
     _stored: dict[str, Object | None] = field(default_factory=dict)
+    _told: dict[str, int] = field(default_factory=dict)
+    """How often the watch has told of each."""
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def trouble(self) -> str:
+        """Why they may not be as they have to be, empty where nothing hinders us."""
+        return "; ".join(self._troubles.values())
 
     @property
     def told(self) -> bool:
@@ -80,7 +87,7 @@ class Keeper:
         """Keep them, for ever."""
         async with asyncio.TaskGroup() as tasks:
             for each in KEPT:
-                watch = Watch(self.cluster, each, name=SERVICE)
+                watch = Watch(self.cluster, each, name=SERVICE, mandatory=True)
                 tasks.create_task(watch.follow(_Kept(each.kind, self), partial(self._heard, each.kind)))
             while True:
                 await self._wake.wait()
@@ -91,6 +98,7 @@ class Keeper:
     def take(self, kind: str, thing: Object | None) -> None:
         """Hear from the watch how one of them stands, None for not at all."""
         self._stored[kind] = thing
+        self._told[kind] = self._told.get(kind, 0) + 1
         self._wake.set()
 
     async def _keep(self, conditions: Conditions) -> bool:
@@ -103,12 +111,12 @@ class Keeper:
             for resource, thing in due:
                 await self._write(resource, thing)
         except (ClusterError, SettingsError, NoDecisionError) as error:
-            if str(error) != self.trouble:
+            if str(error) != self._troubles.get("write"):
                 structlog.get_logger().warning("webhook objects not written", error=str(error))
-            self.trouble = str(error)
+            self._troubles["write"] = str(error)
             self._wake.set()
             return True
-        self.trouble = ""
+        self._troubles.pop("write", None)
         return bool(due)
 
     def _due(self, resource: Resource, callee: Callee) -> Object | None:
@@ -118,6 +126,7 @@ class Keeper:
 
     async def _write(self, resource: Resource, thing: Object) -> None:
         made = "resourceVersion" not in thing["metadata"]
+        told = self._told.get(resource.kind)
         try:
             answer = await (self.cluster.create if made else self.cluster.replace)(resource, thing)
         except ClusterError as error:
@@ -125,11 +134,16 @@ class Keeper:
             if error.status in {404, 409}:
                 return
             raise
-        self._stored[resource.kind] = answer
+        # What the watch has told meanwhile is newer than the answer.
+        if self._told.get(resource.kind) == told:
+            self._stored[resource.kind] = answer
         structlog.get_logger().info("webhook object made" if made else "webhook object healed", kind=resource.kind)
 
     def _heard(self, kind: str, error: ClusterError | None) -> None:
-        self.trouble = f"the watch of {kind} is cut: {error}" if error else ""
+        if error:
+            self._troubles[kind] = f"the watch of {kind} is cut: {error}"
+        else:
+            self._troubles.pop(kind, None)
 
 
 @dataclass(frozen=True, slots=True)

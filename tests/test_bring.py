@@ -1,0 +1,376 @@
+"""The way of one namespace: what it lacks is brought, what differs is put back, and all else is left alone."""
+
+import json
+import re
+from collections.abc import Callable
+
+import pytest
+
+from tests.cases.reviews import Json
+from tests.cluster.memory import Call, until
+from tests.cluster.world import (
+    CHANGES,
+    DENY,
+    DERIVED,
+    DNS,
+    OWNED,
+    World,
+    baseline,
+    doing,
+    failing,
+    injected,
+    live_namespace,
+    quiet,
+    settled,
+    thing,
+    worked,
+)
+from webhook.cluster.resource import (
+    BASELINES,
+    EVENTS,
+    NAMESPACES,
+    NETWORK_POLICIES,
+    ORGANIZATIONS,
+    PROJECTS,
+    WORKSPACES,
+    Resource,
+)
+from webhook.errors import ClusterError
+from webhook.model import (
+    BASELINE_LABEL,
+    GATE_LABEL,
+    MANAGED_BY_LABEL,
+    PROJECT_LABEL,
+    RESERVED,
+    STATE_ANNOTATION,
+    WORKSPACE_LABEL,
+)
+
+# What is left alone.
+
+
+def test_what_is_right_takes_no_call_at_all() -> None:
+    """Neither the second time it is looked at nor by the next leader."""
+    assert worked(settled()).writes() == {}
+
+
+@pytest.mark.parametrize("name", sorted(RESERVED))
+def test_the_platforms_own_namespaces_are_left_alone(name: str) -> None:
+    """Whatever labels they carry, even derived ones that are wrong."""
+    labels = {**OWNED, **DERIVED}
+    world = worked(World(Namespace=[live_namespace(name, labels)]))
+    assert world.writes() == {}
+
+
+def test_a_namespace_that_ends_is_left_alone() -> None:
+    """Nothing can be created in it, and what is deleted there is not put back."""
+    ending = live_namespace(deletionTimestamp="2026-11-21T00:00:00Z")
+    changed = injected("zero-trust.default-deny", {**DENY, "ingress": [{}]})
+    assert worked(World(Namespace=[ending], NetworkPolicy=[changed])).writes() == {}
+
+
+def test_without_a_tree_nothing_is_done() -> None:
+    """No Organization, or two: nobody knows what a namespace gets, and nothing is taken from it."""
+    world = World(Namespace=[live_namespace()], Organization=[], NetworkPolicy=[injected("zero-trust.old", DENY)])
+    assert worked(world).writes() == {}
+
+    async def script() -> None:
+        world.memory.put(ORGANIZATIONS, thing("acme", {"baselines": ["zero-trust"]}))
+        await until(lambda: world.state() is not None)
+
+    doing(world, script)
+    assert set(world.policies()) == {"zero-trust.default-deny", "zero-trust.allow-dns"}
+
+
+FOREIGN = [
+    thing("web", {"podSelector": {}, "ingress": [{}]}, namespace="dev"),
+    thing("zero-trust.mine", DENY, namespace="dev"),
+    injected("mesh.sidecar", DENY),
+    injected("zero-trust.theirs", DENY, labels={MANAGED_BY_LABEL: "Helm", BASELINE_LABEL: "zero-trust"}),
+    injected("unlabelled.default-deny", DENY, labels={BASELINE_LABEL: "zero-trust", MANAGED_BY_LABEL: "portcullis"}),
+    injected("zero-trust.default-deny", {"podSelector": {}, "ingress": [{}]}, namespace="elsewhere"),
+]
+
+
+def test_policies_of_others_are_never_touched() -> None:
+    """A tenant's own, one of a baseline that does not apply, one that only looks like ours: not a single write."""
+    world = World(Namespace=[live_namespace(), live_namespace("elsewhere", {})], NetworkPolicy=FOREIGN)
+    before = {(at, name): json.dumps(each) for (_, at, name), each in world.memory.stored.items() if at}
+    worked(world)
+    after = {(at, name): json.dumps(each) for (_, at, name), each in world.memory.stored.items() if at}
+    assert {key: after.get(key) for key in before} == before
+    assert len(after) == len(before) + 2
+
+
+def test_what_is_only_missing_is_no_reason_to_delete() -> None:
+    """A baseline that is gone, or whose kind is gone, leaves its policies; the namespace says that it failed."""
+    world = settled()
+
+    async def script() -> None:
+        world.memory.remove(BASELINES, "zero-trust")
+        await quiet(world)
+        world.live.absent("NetworkBaseline")
+        await quiet(world)
+
+    doing(world, script)
+    assert set(world.policies()) == {"zero-trust.default-deny", "zero-trust.allow-dns"}
+    assert not any(each.startswith("delete") for each in world.writes())
+    state = world.state()
+    assert state
+    assert (state["state"], state["reason"]) == ("Failed", "there is no NetworkBaseline zero-trust")
+
+
+def test_a_baseline_that_cannot_be_read_takes_nothing_away() -> None:
+    """Its policies stay, and the reason is told."""
+    world = settled()
+    world.memory.put(BASELINES, thing("zero-trust", {"policys": []}))
+    worked(world)
+    assert set(world.policies()) == {"zero-trust.default-deny", "zero-trust.allow-dns"}
+    state = world.state()
+    assert state
+    assert state["state"] == "Failed"
+    assert "NetworkBaseline zero-trust cannot be read: spec." in state["reason"]
+
+
+# What is brought.
+
+
+def test_a_new_namespace_gets_all_of_its_baseline() -> None:
+    """Each policy once, the derived labels and the state; the first call is an apply by name."""
+    world = worked(World(Namespace=[live_namespace()]))
+    assert world.writes() == {
+        "apply networkpolicies zero-trust.default-deny": 1,
+        "apply networkpolicies zero-trust.allow-dns": 1,
+        "patch namespaces dev": 1,
+    }
+    assert world.namespace()["metadata"]["labels"] == {**OWNED, **DERIVED}
+    state = world.state()
+    assert state
+    assert (state["state"], state["reason"]) == ("Ready", "")
+    assert re.fullmatch("[0-9a-f]{12}", state["revision"])
+    assert world.policies()["zero-trust.default-deny"]["spec"] == {**DENY, "ingress": [], "egress": []}
+
+
+def test_policies_come_before_the_namespace_says_so() -> None:
+    """Ready is told when they stand, not when they were asked for."""
+    world = World(Namespace=[live_namespace()])
+    standing = list[int]()
+
+    async def before(call: Call) -> None:
+        if call.verb == "patch":
+            standing.append(len(world.policies()))
+
+    world.memory.before = before
+    worked(world)
+    assert standing == [2]
+
+
+def test_a_policy_that_was_deleted_comes_again() -> None:
+    """That one alone, and the namespace, which is Ready, is not written."""
+    world = settled()
+
+    async def script() -> None:
+        world.memory.remove(NETWORK_POLICIES, "zero-trust.allow-dns", "dev")
+        await quiet(world)
+
+    doing(world, script)
+    assert world.writes() == {"apply networkpolicies zero-trust.allow-dns": 1}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
+def test_what_differs_is_replaced_whole(change: Callable[[Json], Json]) -> None:
+    """In the very version that was seen, nothing of the change left; an Event says what it was."""
+    world = settled()
+    right = world.policies()["zero-trust.default-deny"]
+    wrong = world.memory.put(NETWORK_POLICIES, change(right))
+    worked(world)
+    found = world.policies()["zero-trust.default-deny"]
+    assert {**found, "metadata": {**found["metadata"], "resourceVersion": ""}} == {
+        **right,
+        "metadata": {**right["metadata"], "resourceVersion": ""},
+    }
+    (call,) = [each for each in world.memory.calls if each.verb == "replace"]
+    assert call.thing["metadata"]["resourceVersion"] == wrong["metadata"]["resourceVersion"]
+    (event,) = [each for each in world.memory.calls if each.plural == EVENTS.plural]
+    assert event.thing["note"].startswith("zero-trust.default-deny differed in ")
+    assert event.thing["note"].endswith(" and was replaced whole")
+    assert (event.namespace, event.thing["type"], event.thing["reason"]) == ("dev", "Warning", "BaselineRepaired")
+    assert len(world.memory.calls) == 2
+
+
+def test_an_event_that_cannot_be_written_is_no_failure() -> None:
+    """The policy is replaced, and the namespace stays Ready."""
+    world = settled()
+    world.memory.put(NETWORK_POLICIES, CHANGES["an empty rule"](world.policies()["zero-trust.default-deny"]))
+    world.memory.before = failing("create events")
+    worked(world)
+    assert world.writes() == {
+        "replace networkpolicies zero-trust.default-deny": 1,
+        **{f"create events {each.name}": 1 for each in world.memory.calls if each.verb == "create"},
+    }
+    state = world.state()
+    assert state
+    assert state["state"] == "Ready"
+
+
+def test_what_a_baseline_only_reports_is_not_written() -> None:
+    """The namespace says Drifted and in what; put right by somebody, it is Ready; what is missing is brought."""
+    world = settled(NetworkBaseline=[baseline(drift="Report", default_deny=DENY, allow_dns=DNS)])
+    right = world.policies()["zero-trust.default-deny"]
+    world.memory.put(NETWORK_POLICIES, CHANGES["an empty rule"](right))
+    worked(world)
+    assert world.writes() == {"patch namespaces dev": 1}
+    state = world.state()
+    assert state
+    assert (state["state"], state["reason"]) == ("Drifted", "zero-trust.default-deny differs in ingress")
+    world.memory.put(NETWORK_POLICIES, right)
+    world.memory.remove(NETWORK_POLICIES, "zero-trust.allow-dns", "dev")
+    worked(world)
+    assert world.writes() == {"patch namespaces dev": 2, "apply networkpolicies zero-trust.allow-dns": 1}
+    assert world.state() == {**state, "state": "Ready", "reason": ""}
+
+
+def test_a_baseline_that_changes_is_rolled_out() -> None:
+    """Changed policies are replaced, new ones applied, those it no longer has deleted, and the revision is another."""
+    world = settled()
+    before = world.state()
+    world.memory.put(BASELINES, baseline(default_deny={**DENY, "policyTypes": ["Ingress"]}, mesh=DENY))
+    worked(world)
+    assert set(world.policies()) == {"zero-trust.default-deny", "zero-trust.mesh"}
+    writes = world.writes()
+    assert writes["delete networkpolicies zero-trust.allow-dns"] == 1
+    assert writes["replace networkpolicies zero-trust.default-deny"] == 1
+    assert writes["apply networkpolicies zero-trust.mesh"] == 1
+    after = world.state()
+    assert before
+    assert after
+    assert after["state"] == "Ready"
+    assert after["revision"] != before["revision"]
+
+
+def test_what_is_deleted_is_the_version_that_was_seen() -> None:
+    """Of a policy that somebody changed meanwhile it is first seen what became of it."""
+    world = settled()
+    seen = world.policies()["zero-trust.allow-dns"]["metadata"]["resourceVersion"]
+    deleted = list[str]()
+    delete = world.memory.delete
+
+    async def spied(resource: Resource, name: str, namespace: str = "", *, version: str) -> None:
+        deleted.append(version)
+        await delete(resource, name, namespace, version=version)
+
+    world.memory.delete = spied  # type: ignore[method-assign]  # to see a keyword of the call
+    world.memory.put(BASELINES, baseline(default_deny=DENY))
+    worked(world)
+    assert deleted == [seen]
+
+
+# What a namespace carries.
+
+
+@pytest.mark.parametrize(
+    ("labels", "carried"),
+    [
+        pytest.param({**OWNED, GATE_LABEL: "off"}, {**OWNED, **DERIVED}, id="owned-and-wrong"),
+        pytest.param({**DERIVED, "team": "x"}, {"team": "x"}, id="unowned-and-left-over"),
+        pytest.param(
+            {WORKSPACE_LABEL: "ghost", **DERIVED, "team": "x"}, {WORKSPACE_LABEL: "ghost", "team": "x"}, id="orphaned"
+        ),
+    ],
+)
+def test_the_derived_labels_are_put_right(labels: dict[str, str], carried: dict[str, str]) -> None:
+    """What does not follow from the tree goes, the annotation too where no baseline applies; others' labels stay."""
+    annotations = {STATE_ANNOTATION: '{"state":"Ready"}', "other": "kept"}
+    world = worked(World(Namespace=[live_namespace(labels=labels, annotations=annotations)]))
+    metadata = world.namespace()["metadata"]
+    assert metadata["labels"] == carried
+    assert metadata["annotations"]["other"] == "kept"
+    assert (STATE_ANNOTATION in metadata["annotations"]) == (GATE_LABEL in carried)
+
+
+def test_labels_follow_a_change_of_the_tree() -> None:
+    """A workspace that moves takes its namespaces along, one that goes leaves them without."""
+    world = settled()
+    world.memory.put(PROJECTS, thing("search", {}))
+    world.memory.put(WORKSPACES, thing("checkout", {"project": "search"}))
+    worked(world)
+    assert world.namespace()["metadata"]["labels"] == {**OWNED, **DERIVED, PROJECT_LABEL: "search"}
+    world.memory.remove(WORKSPACES, "checkout")
+    worked(world)
+    assert world.namespace()["metadata"]["labels"] == OWNED
+    assert world.state() is None
+    assert len(world.policies()) == 2
+
+
+def test_a_namespace_is_written_in_the_version_that_was_seen() -> None:
+    """So that labels follow from the workspace that it had, and not from one that it has by now."""
+    world = World(Namespace=[live_namespace()])
+    worked(world)
+    (patch,) = [each for each in world.memory.calls if each.verb == "patch"]
+    seen = patch.thing["metadata"]["resourceVersion"]
+    assert seen == next(
+        each.thing["metadata"]["resourceVersion"]
+        for each in world.memory.events
+        if each.plural == "namespaces" and each.kind == "ADDED"
+    )
+
+
+# What somebody else did meanwhile.
+
+
+@pytest.mark.parametrize("verb", ["replace", "delete"])
+def test_a_conflict_waits_for_the_watch(verb: str) -> None:
+    """Whoever was faster is seen first; until then there is neither a second try nor a word of failure."""
+    world = settled()
+    before = world.state()
+    world.lagging = True
+    policy = world.policies()["zero-trust.allow-dns"]
+    if verb == "replace":
+        world.memory.put(NETWORK_POLICIES, CHANGES["an empty rule"](policy))
+    else:
+        world.memory.put(BASELINES, baseline(default_deny=DENY))
+    world.catch_up()
+    world.memory.put(NETWORK_POLICIES, CHANGES["some pods"](policy))
+
+    async def script() -> None:
+        await quiet(world)
+        assert world.writes() == {f"{verb} networkpolicies zero-trust.allow-dns": 1}
+        assert world.state() == before
+        world.lagging = False
+        world.catch_up()
+        await quiet(world)
+
+    doing(world, script)
+    assert world.writes()[f"{verb} networkpolicies zero-trust.allow-dns"] == 2
+    state = world.state()
+    assert state
+    assert state["state"] == "Ready"
+    found = world.policies().get("zero-trust.allow-dns")
+    assert (found is None) == (verb == "delete")
+
+
+def test_a_namespace_that_changed_meanwhile_is_told_anew() -> None:
+    """A conflict on the namespace itself waits for the watch as well, and then the labels are of what it is now."""
+    world = World(Namespace=[live_namespace()])
+    world.lagging = True
+    world.memory.put(NAMESPACES, live_namespace(labels={}))
+
+    async def script() -> None:
+        await quiet(world)
+        assert world.writes()["patch namespaces dev"] == 1
+        world.lagging = False
+        world.catch_up()
+        await quiet(world)
+
+    doing(world, script)
+    assert world.namespace()["metadata"]["labels"] == {}
+
+
+def test_a_namespace_that_ends_meanwhile_has_not_failed() -> None:
+    """What the API server refuses because it is being terminated is no failure; the watch will tell."""
+    world = World(Namespace=[live_namespace()])
+    ending = 'policies "x" is forbidden: unable to create new content in namespace dev because it is being terminated'
+    world.memory.before = failing("apply networkpolicies", error=ClusterError(ending, status=403))
+    worked(world)
+    assert world.writes()["patch namespaces dev"] == 0
+    assert world.writes()["apply networkpolicies zero-trust.allow-dns"] == 1

@@ -1,0 +1,401 @@
+"""The sweep over all namespaces: none is forgotten, none held up by another, and nobody is written against for ever."""
+
+import asyncio
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.cluster.memory import Call, Event, until
+from tests.cluster.world import (
+    CHANGES,
+    DENY,
+    DERIVED,
+    DNS,
+    FORBIDDEN,
+    OWNED,
+    STANDING,
+    World,
+    baseline,
+    doing,
+    failing,
+    injected,
+    live_namespace,
+    quiet,
+    settled,
+    thing,
+    with_metadata,
+    worked,
+    working,
+)
+from webhook import controller
+from webhook.cluster.resource import BASELINES, NAMESPACES, NETWORK_POLICIES
+from webhook.errors import ClusterError
+from webhook.model import GATE_LABEL, WORKSPACE_LABEL
+
+
+@pytest.fixture
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the waits be a fiftieth of what they are."""
+    monkeypatch.setattr(controller, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(controller, "LONGEST_WAIT", 0.1)
+
+
+# Failures.
+
+
+@pytest.mark.usefixtures("_quick")
+def test_a_failure_is_told_without_what_is_new_each_time() -> None:
+    """The state is Failed, with whose refusal it was and not by which decision; so it is written once."""
+    world = World(Namespace=[live_namespace()])
+    ids = iter(range(100_000))
+
+    async def refuse(call: Call) -> None:
+        if call.name == "zero-trust.default-deny":
+            raise ClusterError(
+                f"denied: not you. Decision 3f2a1c00-1111-2222-3333-{next(ids):012}; ask an admin", status=403
+            )
+
+    async def script() -> None:
+        world.memory.before = refuse
+        await until(lambda: world.writes()["apply networkpolicies zero-trust.default-deny"] >= 4)
+
+    doing(world, script)
+    assert world.state() == {
+        "state": "Failed",
+        "revision": (world.state() or {})["revision"],
+        "reason": "zero-trust.default-deny: denied: not you.; ask an admin",
+    }
+    assert world.writes()["patch namespaces dev"] == 1
+    assert world.writes()["apply networkpolicies zero-trust.allow-dns"] == 1
+
+
+@pytest.mark.usefixtures("_quick")
+def test_a_failure_that_passes_is_ready() -> None:
+    """It is tried again by itself, without any event."""
+    world = World(Namespace=[live_namespace()])
+    world.memory.before = failing("apply networkpolicies")
+
+    async def script() -> None:
+        await until(lambda: (world.state() or {}).get("state") == "Failed")
+
+        async def pass_(_: Call) -> None:
+            return
+
+        world.memory.before = pass_
+        await until(lambda: (world.state() or {}).get("state") == "Ready")
+
+    doing(world, script)
+    assert len(world.policies()) == 2
+
+
+def test_who_is_refused_is_asked_less_and_less() -> None:
+    """The first wait is at most half a second, and a second later there were three tries at most."""
+    world = World(Namespace=[live_namespace()])
+    world.memory.before = failing("apply networkpolicies")
+    begin = list[float]()
+
+    async def note(call: Call) -> None:
+        if call.name == "zero-trust.allow-dns":
+            begin.append(asyncio.get_running_loop().time())
+        await failing("apply networkpolicies")(call)
+
+    async def script() -> None:
+        world.memory.before = note
+        await until(lambda: len(begin) >= 3)
+
+    doing(world, script)
+    first, second = begin[1] - begin[0], begin[2] - begin[1]
+    assert 0.2 < first < 0.8
+    assert 0.4 < second < 1.5
+
+
+@pytest.mark.usefixtures("_quick")
+@pytest.mark.parametrize("hindrance", ["refused", "never answered"])
+def test_one_namespace_does_not_hold_up_the_others(hindrance: str) -> None:
+    """Whatever becomes of its calls."""
+    names = [f"n{index}" for index in range(40)]
+    world = World(Namespace=[live_namespace(name) for name in names])
+    for_ever = asyncio.Event
+
+    async def hinder(call: Call) -> None:
+        if "n7" in {call.namespace, call.name}:
+            if hindrance == "refused":
+                raise FORBIDDEN
+            await for_ever().wait()
+
+    async def script() -> None:
+        world.memory.before = hinder
+        await until(lambda: sum((world.state(each) or {}).get("state") == "Ready" for each in names) == 39)
+
+    doing(world, script)
+    assert world.policies("n7") == {}
+
+
+@pytest.mark.usefixtures("_quick")
+def test_a_namespace_that_cannot_be_told_has_its_policies() -> None:
+    """They come first; the telling is tried again."""
+    world = World(Namespace=[live_namespace()])
+
+    async def script() -> None:
+        world.memory.before = failing("patch namespaces")
+        await until(lambda: world.writes()["patch namespaces dev"] >= 3)
+
+    doing(world, script)
+    assert len(world.policies()) == 2
+    assert world.writes()["apply networkpolicies zero-trust.allow-dns"] == 1
+
+
+# A copy that lags.
+
+
+def test_a_copy_that_lags_is_not_written_against() -> None:
+    """Until the watch has told of our own writes nothing is written again, whatever else it tells."""
+    world = World(Namespace=[live_namespace(), live_namespace("other")])
+    world.lagging = True
+
+    async def script() -> None:
+        await quiet(world)
+        world.live.put("Namespace", world.namespace("other"))
+        await asyncio.sleep(0.03)
+        world.live.put("Workspace", thing("checkout", {"project": "payments"}, resourceVersion="2"))
+        await quiet(world)
+        world.catch_up()
+        await quiet(world)
+
+    doing(world, script)
+    assert world.writes().total() == 6
+
+
+@pytest.mark.usefixtures("_quick")
+def test_a_copy_that_lags_is_not_written_against_after_a_failure() -> None:
+    """What was written before something else failed is awaited like any other write."""
+    world = World(Namespace=[live_namespace()])
+    world.lagging = True
+
+    async def script() -> None:
+        world.memory.before = failing("patch namespaces")
+        await until(lambda: world.writes()["patch namespaces dev"] >= 1)
+        await asyncio.sleep(0.05)
+
+    doing(world, script)
+    assert world.writes()["apply networkpolicies zero-trust.default-deny"] == 1
+
+
+@pytest.mark.usefixtures("_quick")
+def test_an_answer_that_was_lost_is_found_out() -> None:
+    """A write that took effect without our knowing is seen by the watch, and not taken for another's."""
+    world = World(Namespace=[live_namespace()])
+    lost = Counter[str]()
+
+    async def lose(call: Call) -> None:
+        lost[call.name] += 1
+        if lost[call.name] == 1:
+            raise ClusterError("the answer cannot be read")
+
+    world.memory.after = lose
+    worked(world)
+
+    async def script() -> None:
+        await until(lambda: (world.state() or {}).get("state") == "Ready")
+
+    doing(world, script)
+    assert len(world.policies()) == 2
+    assert all(each.verb != "replace" for each in world.memory.calls)
+
+
+# Whoever writes against us.
+
+
+def test_a_fight_slows_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody who undoes every repair at once gets a few at once, and then ever fewer."""
+    monkeypatch.setattr(controller, "FIRST_WAIT", 0.05)
+    world = settled()
+    wrong = CHANGES["an empty rule"](world.policies()["zero-trust.default-deny"])
+
+    def undo(event: Event) -> None:
+        if event.thing["metadata"]["name"] == "zero-trust.default-deny" and not event.thing["spec"].get("ingress"):
+            asyncio.get_running_loop().call_soon(world.memory.put, NETWORK_POLICIES, wrong)
+
+    async def script() -> None:
+        world.memory.listeners.append(undo)
+        world.memory.put(NETWORK_POLICIES, wrong)
+        await until(lambda: world.writes()["replace networkpolicies zero-trust.default-deny"] >= 8)
+        begin = len(world.memory.calls)
+        await asyncio.sleep(0.5)
+        assert len(world.memory.calls) - begin <= 4
+
+    doing(world, script)
+    assert (world.state() or {})["state"] == "Ready"
+
+
+def test_a_fight_in_one_namespace_does_not_slow_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each namespace is patiently treated for itself."""
+    monkeypatch.setattr(controller, "PATIENT_ROUNDS", 1)
+    world = settled()
+    wrong = CHANGES["an empty rule"](world.policies()["zero-trust.default-deny"])
+
+    async def script() -> None:
+        for _ in range(4):
+            world.memory.put(NETWORK_POLICIES, wrong)
+            await asyncio.sleep(0.02)
+        world.memory.put(NAMESPACES, live_namespace("other"))
+        await until(lambda: (world.state("other") or {}).get("state") == "Ready", 0.5)
+
+    doing(world, script)
+
+
+def test_after_a_calm_time_it_is_patient_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A change of long ago does not slow the repair of today's."""
+    monkeypatch.setattr(controller, "CALM_SECONDS", 0.02)
+    monkeypatch.setattr(controller, "PATIENT_ROUNDS", 2)
+    world = settled()
+    wrong = CHANGES["an empty rule"](world.policies()["zero-trust.default-deny"])
+
+    async def script() -> None:
+        for number in range(1, 7):
+            world.memory.put(NETWORK_POLICIES, wrong)
+            await until(
+                lambda number=number: (  # type: ignore[misc]  # bound now
+                    world.writes()["replace networkpolicies zero-trust.default-deny"] == number
+                ),
+                0.3,
+            )
+            await asyncio.sleep(0.04)
+
+    doing(world, script)
+
+
+# In the long run.
+
+
+def test_everything_is_compared_anew_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What no event told of is found; what is right takes no call then either."""
+    monkeypatch.setattr(controller, "RESYNC_SECONDS", (0.01, 0.02))
+    world = settled()
+
+    async def script() -> None:
+        await asyncio.sleep(0.05)
+        assert world.writes() == {}
+        stored = world.live._policies["dev"][0].labels
+        assert isinstance(stored, dict)
+        # A copy that went wrong without an event, by a defect of ours, say.
+        stored["x"] = "y"
+        await until(lambda: any(each.verb == "replace" for each in world.memory.calls))
+
+    doing(world, script)
+
+
+def test_it_ends_when_it_is_cancelled_and_leaves_nothing() -> None:
+    """Whoever leads next is not woken twice, and no call is made any more."""
+    world = settled()
+    assert world.live.changed == []
+    worked(world)
+    assert world.live.changed == []
+
+
+def test_fifty_namespaces_settle_while_two_work_at_once() -> None:
+    """It is not meant to be, but a former leader may not know yet: afterwards nothing is written any more."""
+    names = [f"n{index}" for index in range(50)]
+    world = World(Namespace=[live_namespace(name) for name in names])
+
+    async def main() -> None:
+        async with working(world, world):
+            await quiet(world)
+            version = world.memory.version
+            await asyncio.sleep(0.05)
+            assert world.memory.version == version
+
+    asyncio.run(main())
+    assert all((world.state(each) or {})["state"] == "Ready" for each in names)
+    assert all(len(world.policies(each)) == 2 for each in names)
+
+
+steps = st.lists(
+    st.tuples(
+        st.sampled_from(
+            ["wrong", "removed", "tenant's", "relabelled", "unlabelled", "gone", "new baseline", "no baseline", "lag"]
+        ),
+        st.sampled_from(["a", "b"]),
+        st.sampled_from(["zero-trust.default-deny", "zero-trust.allow-dns"]),
+        st.booleans(),
+    ),
+    max_size=12,
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(steps)
+def test_whatever_happens_it_settles_and_is_right(taken: list[tuple[str, str, str, bool]]) -> None:
+    """After any changes by others, told late or at once: what has to stand stands, and a tenant's own is as it was."""
+    world = World(Namespace=[live_namespace("a"), live_namespace("b")])
+
+    async def main() -> None:
+        async with working(world):
+            for what, where, which, waits in taken:
+                upset(world, what, where, which)
+                if waits:
+                    await asyncio.sleep(0.008)
+            world.memory.put(BASELINES, STANDING["NetworkBaseline"][0])
+            world.lagging = False
+            world.catch_up()
+            await until(lambda: all(right(world, each) for each in ("a", "b")), 10)
+            await quiet(world)
+
+    asyncio.run(main())
+    foreign = [each for each in world.memory.calls if each.name == "web"]
+    assert foreign == []
+    world.memory.calls.clear()
+    assert worked(world).writes() == {}
+
+
+def upset(world: World, what: str, where: str, which: str) -> None:  # noqa: C901 - a case a step
+    """Let somebody change something."""
+    standing = world.memory.find(NAMESPACES, where)
+    match what:
+        case "lag":
+            world.lagging = not world.lagging
+            world.catch_up()
+        case "new baseline":
+            world.memory.put(BASELINES, baseline(default_deny=DNS, more=DENY))
+        case "no baseline" if world.memory.find(BASELINES, "zero-trust"):
+            world.memory.remove(BASELINES, "zero-trust")
+        case "gone" if standing:
+            for name in world.policies(where):
+                world.memory.remove(NETWORK_POLICIES, name, where)
+            world.memory.remove(NAMESPACES, where)
+        case "gone":
+            world.memory.put(NAMESPACES, live_namespace(where))
+        case _ if standing is None:
+            pass
+        case "wrong":
+            world.memory.put(NETWORK_POLICIES, injected(which, {"podSelector": {}, "ingress": [{}]}, where))
+        case "removed" if which in world.policies(where):
+            world.memory.remove(NETWORK_POLICIES, which, where)
+        case "tenant's":
+            world.memory.put(NETWORK_POLICIES, thing("web", {"podSelector": {}}, namespace=where))
+        case "relabelled":
+            world.memory.put(NAMESPACES, with_metadata(standing, labels={**OWNED, GATE_LABEL: "x"}))
+        case "unlabelled":
+            world.memory.put(NAMESPACES, with_metadata(standing, labels={}))
+
+
+def right(world: World, name: str) -> bool:
+    """Say whether a namespace is gone, or nobody's, or has all that it has to have."""
+    standing = world.memory.find(NAMESPACES, name)
+    if standing is None:
+        return True
+    labels = standing["metadata"]["labels"]
+    if WORKSPACE_LABEL not in labels:
+        return labels == {} and world.state(name) is None
+    ours = {each: found["spec"] for each, found in world.policies(name).items() if each != "web"}
+    return (
+        labels == {**OWNED, **DERIVED}
+        and (world.state(name) or {}).get("state") == "Ready"
+        and ours
+        == {
+            "zero-trust.default-deny": {**DENY, "ingress": [], "egress": []},
+            "zero-trust.allow-dns": {**DNS, "ingress": []},
+        }
+    )

@@ -1,0 +1,258 @@
+"""The mirror keeps a live tree in step with a real API server, kinds that come and go included."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import orjson
+import pytest
+
+from tests.cases.reviews import Json
+from tests.cluster.connection import connection
+from tests.cluster.memory import until
+from tests.controlplane.plane import Plane
+from webhook import mirror
+from webhook.cluster.client import Cluster
+from webhook.cluster.resource import DEFINITIONS, NAMESPACES, NETWORK_POLICIES, ORGANIZATIONS
+from webhook.errors import ClusterError
+from webhook.mirror import Mirror
+from webhook.model import WORKSPACE_LABEL, Standing
+from webhook.tenancy.live import LiveTree
+
+CRDS = str(Path(__file__).parents[1] / "manifests" / "crds")
+ACME: Json = {
+    "apiVersion": "portcullis.dev/v1alpha1",
+    "kind": "Organization",
+    "metadata": {"name": "acme"},
+    "spec": {"roles": [{"role": "OrgAdmin", "subjects": [{"kind": "Group", "name": "acme-admins"}]}]},
+}
+PAYMENTS: Json = {**ACME, "kind": "Project", "metadata": {"name": "payments"}, "spec": {}}
+CHECKOUT: Json = {**ACME, "kind": "Workspace", "metadata": {"name": "checkout"}, "spec": {"project": "payments"}}
+WIDGETS: Json = {
+    "apiVersion": "apiextensions.k8s.io/v1",
+    "kind": "CustomResourceDefinition",
+    "metadata": {"name": "widgets.example.com"},
+    "spec": {
+        "group": "example.com",
+        "scope": "Cluster",
+        "names": {"kind": "Widget", "plural": "widgets"},
+        "versions": [
+            {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": {"type": "object"}}}
+        ],
+    },
+}
+
+
+@pytest.fixture
+def bare(plane: Plane) -> Iterator[Plane]:
+    """Give a plane that knows none of our kinds, and leave it so."""
+    yield plane
+    plane.kubectl("delete", "-k", CRDS, "--ignore-not-found", "--wait")
+
+
+def mirrored(plane: Plane, script: Callable[[LiveTree, Mirror], None]) -> None:
+    """Run `script` in a thread while a mirror of the plane runs."""
+
+    async def main() -> None:
+        live = LiveTree()
+        async with connection(plane.kubeconfig("root")) as cluster, running(cluster, live) as kept:
+            await until(lambda: live.synced, 10)
+            await asyncio.to_thread(script, live, kept)
+
+    asyncio.run(main())
+
+
+@asynccontextmanager
+async def running(cluster: Cluster, live: LiveTree) -> AsyncIterator[Mirror]:
+    """Run a mirror, which must not end by itself."""
+    kept = Mirror(cluster, live)
+    task = asyncio.create_task(kept.run())
+    try:
+        yield kept
+        assert not task.done(), task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    """Return once it holds, as asked from a thread."""
+    asyncio.run(until(condition, 20))
+
+
+def create(plane: Plane, *things: Json) -> None:
+    """Create objects; a definition may stand a moment before its kind is served."""
+    made = partial(plane.kubectl, "create", "--filename=-", check=False)
+    for each in things:
+        eventually(partial(_succeeds, partial(made, stdin=json.dumps(each))))
+
+
+def _succeeds(command: Callable[[], CompletedProcess[str]]) -> bool:
+    return command().returncode == 0
+
+
+def established(plane: Plane) -> None:
+    """Apply our definitions and wait until their kinds are served."""
+    plane.kubectl("apply", "-k", CRDS)
+    plane.kubectl(
+        "wait", "--for=condition=Established", "crd", "-l", "app.kubernetes.io/part-of=portcullis", "--timeout=30s"
+    )
+
+
+def standing_of(live: LiveTree, namespace: str) -> Standing | None:
+    return live.tree.place_of(namespace).standing if live.tree else None
+
+
+def test_without_our_definitions_there_is_no_tree_and_it_comes_with_them(bare: Plane) -> None:
+    """A first day: it waits without an error, and no restart is needed; a kind that goes takes the tree along."""
+
+    def script(live: LiveTree, kept: Mirror) -> None:
+        assert live.tree is None
+        assert live.lacks() == "the cluster does not know the tenant tree: kubectl apply -k manifests/crds"
+        established(bare)
+        eventually(lambda: live.lacks() == "there is no Organization: apply one with an OrgAdmin among its roles")
+        create(bare, ACME, PAYMENTS, CHECKOUT)
+        eventually(lambda: live.tree is not None and len(live.tree.tenants) == 3)
+        bare.kubectl("create", "namespace", "mirrored")
+        bare.kubectl("label", "namespace", "mirrored", f"{WORKSPACE_LABEL}=checkout")
+        eventually(lambda: standing_of(live, "mirrored") is Standing.OWNED)
+        bare.kubectl("delete", "workspace", "checkout")
+        eventually(lambda: standing_of(live, "mirrored") is Standing.ORPHANED)
+        bare.kubectl("delete", "namespace", "mirrored", "--wait=false")
+        bare.kubectl("delete", "crd", "organizations.portcullis.dev")
+        eventually(lambda: live.tree is None)
+        eventually(lambda: "does not know the tenant tree" in live.lacks())
+        assert kept.stale() == []
+
+    mirrored(bare, script)
+
+
+def test_a_definition_that_is_gone_and_comes_again_is_followed_again(
+    bare: Plane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With what is created then, and nothing of what went; and its watch is not called cut meanwhile."""
+    monkeypatch.setattr(mirror, "STALE_SECONDS", 0.0)
+
+    def script(live: LiveTree, kept: Mirror) -> None:
+        create(bare, ACME)
+        eventually(lambda: live.tree is not None)
+        bare.kubectl("delete", "crd", "organizations.portcullis.dev")
+        eventually(lambda: "does not know the tenant tree" in live.lacks())
+        eventually(lambda: kept.stale() == [])
+        established(bare)
+        create(bare, {**ACME, "metadata": {"name": "umbrella"}})
+        eventually(lambda: live.tree is not None and live.tree.organization.name == "umbrella")
+        eventually(lambda: kept.stale() == [])
+
+    established(bare)
+    mirrored(bare, script)
+
+
+def test_definitions_of_others_are_nothing_to_us(bare: Plane) -> None:
+    """They come and go; the tree stays as it is."""
+
+    def script(live: LiveTree, kept: Mirror) -> None:
+        tree = live.tree
+        assert tree
+        create(bare, WIDGETS)
+        bare.kubectl("delete", "crd", "widgets.example.com")
+        assert live.tree is tree
+        assert kept.stale() == []
+
+    established(bare)
+    create(bare, ACME)
+    mirrored(bare, script)
+
+
+# Without an API server.
+
+
+class Refusing:
+    """A source that answers every watch with an error."""
+
+    def __init__(self, error: ClusterError) -> None:
+        self.error = error
+
+    async def page(self, path: str, query: Mapping[str, str], accept: str) -> Json:
+        raise NotImplementedError(path, query, accept)
+
+    async def lines(self, path: str, query: Mapping[str, str], accept: str) -> AsyncIterator[bytes]:  # noqa: ARG002
+        await asyncio.sleep(0.001)
+        if path == ORGANIZATIONS.path():
+            yield b""
+        raise self.error
+
+
+def test_an_api_server_that_is_away_is_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is known, nothing is made up, and after a while it is told which watches are cut, and why."""
+    monkeypatch.setattr(mirror, "STALE_SECONDS", 0.02)
+    live = LiveTree()
+
+    async def main() -> None:
+        kept = Mirror(Refusing(ClusterError("nobody listens")), live)
+        task = asyncio.create_task(kept.run())
+        await asyncio.sleep(0.01)
+        assert kept.stale() == []
+        await until(lambda: len(kept.stale()) >= 3)
+        assert not task.done()
+        kinds = {each.partition(": ")[0] for each in kept.stale()}
+        assert {NAMESPACES.kind, NETWORK_POLICIES.kind, "CustomResourceDefinition"} <= kinds
+        assert {each.partition(": ")[2] for each in kept.stale()} == {"nobody listens"}
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(main())
+    assert (live.tree, live.synced) == (None, False)
+
+
+class Withdrawn:
+    """A source on which the definition of Organizations goes while their watch is cut."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self._gone = asyncio.Event()
+
+    async def page(self, path: str, query: Mapping[str, str], accept: str) -> Json:
+        raise NotImplementedError(path, query, accept)
+
+    async def lines(self, path: str, query: Mapping[str, str], accept: str) -> AsyncIterator[bytes]:  # noqa: ARG002
+        definition = {"metadata": {"name": ORGANIZATIONS.definition, "resourceVersion": "1"}}
+        if path == ORGANIZATIONS.path():
+            self.asked += 1
+            if self.asked > 1:
+                self._gone.set()
+                raise ClusterError("the server could not find the requested resource", status=404)
+        yield b""
+        if path == DEFINITIONS.path():
+            yield orjson.dumps({"type": "ADDED", "object": definition})
+        yield orjson.dumps({"type": "BOOKMARK", "object": {"metadata": ALL}})
+        if path == ORGANIZATIONS.path():
+            raise ClusterError("the connection was reset")
+        await self._gone.wait()
+        if path == DEFINITIONS.path():
+            yield orjson.dumps({"type": "DELETED", "object": definition})
+        await asyncio.Event().wait()
+
+
+ALL: Json = {"resourceVersion": "2", "annotations": {"k8s.io/initial-events-end": "true"}}
+
+
+def test_a_kind_that_went_while_its_watch_was_cut_is_not_called_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is nothing left to watch, so nothing is stale, and readiness does not wait for it."""
+    monkeypatch.setattr(mirror, "STALE_SECONDS", 0.0)
+    live, source = LiveTree(), Withdrawn()
+
+    async def main() -> list[str]:
+        kept = Mirror(source, live)
+        task = asyncio.create_task(kept.run())
+        await until(lambda: source.asked > 1 and not kept.stale())
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return kept.stale()
+
+    assert asyncio.run(main()) == []
+    assert source.asked > 1
