@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -487,3 +488,43 @@ def test_without_a_tree_nobody_is_asked(loop: Loop, gate: Gate) -> None:
     bare = dataclasses.replace(looking(gate, namespaces), tree=lambda: None)
     assert validated(loop, bare, NEW)["status"]["code"] == 500
     assert namespaces.asked == []
+
+
+def test_who_deletes_is_judged_by_where_the_object_stood(loop: Loop, gate: Gate) -> None:
+    """A DELETE has no new object; the namespace of the old one is read."""
+    namespaces = Namespaces(Namespace("checkout-new", owned("checkout")))
+    asked = Asked(ADA, "DELETE", NETPOL, old=policy("checkout-new"))
+    assert validated(loop, looking(gate, namespaces), asked)["allowed"]
+    assert namespaces.asked == ["checkout-new"]
+
+
+def test_an_api_server_that_does_not_answer_keeps_nobody_beyond_the_deadline(loop: Loop, gate: Gate) -> None:
+    """The caller of the webhook waits for so long and no longer; it is told to try again."""
+
+    async def for_ever(_: str) -> Namespace | None:
+        await asyncio.Event().wait()
+        return None
+
+    begin = time.monotonic()
+    answer = loop.run(dataclasses.replace(gate, look=for_ever).validate(orjson.dumps(NEW.review()), seconds=0.1))
+    assert time.monotonic() - begin < 2
+    response = response_of(answer)
+    assert (response["allowed"], response["status"]["code"]) == (False, 500)
+    assert response["status"]["details"] == {"retryAfterSeconds": 1}
+
+
+def test_what_was_read_ahead_is_for_that_request_alone(loop: Loop, gate: Gate) -> None:
+    """The next one asks again, until the watch has told: what was read then may have changed."""
+    namespaces = Namespaces(Namespace("checkout-new", owned("checkout")))
+    reading = looking(gate, namespaces)
+    assert [validated(loop, reading, NEW)["allowed"] for _ in range(2)] == [True, True]
+    assert namespaces.asked == ["checkout-new"] * 2
+
+
+@pytest.mark.parametrize(
+    "answer", [None, ClusterError("namespaces is forbidden", status=403)], ids=["none", "an-error"]
+)
+def test_break_glass_does_not_need_the_namespace(loop: Loop, gate: Gate, answer: Namespace | Exception | None) -> None:
+    """Who mends the cluster is let in also where our own right to read it is what has to be mended."""
+    asked = dataclasses.replace(NEW, caller=ROOT)
+    assert validated(loop, looking(gate, Namespaces(answer)), asked)["allowed"]

@@ -241,6 +241,8 @@ def test_a_baseline_that_changes_is_rolled_out() -> None:
     assert writes["delete networkpolicies zero-trust.allow-dns"] == 1
     assert writes["replace networkpolicies zero-trust.default-deny"] == 1
     assert writes["apply networkpolicies zero-trust.mesh"] == 1
+    # Nobody did anything wrong.
+    assert not any(each.plural == EVENTS.plural for each in world.memory.calls)
     after = world.state()
     assert before
     assert after

@@ -183,6 +183,34 @@ def test_a_copy_that_lags_is_not_written_against_after_a_failure() -> None:
     assert world.writes()["apply networkpolicies zero-trust.default-deny"] == 1
 
 
+def test_a_watch_that_never_tells_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a while it is looked again: an etcd that was restored may number its versions from before."""
+    monkeypatch.setattr(controller, "EXPECTED_SECONDS", 0.1)
+    world = World(Namespace=[live_namespace()])
+    world.lagging = True
+
+    async def script() -> None:
+        await until(lambda: world.writes()["apply networkpolicies zero-trust.allow-dns"] == 1)
+        await asyncio.sleep(0.05)
+        assert world.writes()["apply networkpolicies zero-trust.allow-dns"] == 1
+        await until(lambda: world.writes()["apply networkpolicies zero-trust.allow-dns"] == 2, 1)
+
+    doing(world, script)
+
+
+def test_a_conflict_that_nobody_explains_is_looked_into_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A 404 or 409 says that our copy is old; if the watch tells of nothing newer it is tried again."""
+    monkeypatch.setattr(controller, "EXPECTED_SECONDS", 0.05)
+    world = World(Namespace=[live_namespace()])
+    world.memory.before = failing("apply networkpolicies", error=ClusterError("conflict", status=409))
+
+    async def script() -> None:
+        await until(lambda: world.writes()["apply networkpolicies zero-trust.allow-dns"] >= 2, 1)
+
+    doing(world, script)
+    assert world.state() is None
+
+
 @pytest.mark.usefixtures("_quick")
 def test_an_answer_that_was_lost_is_found_out() -> None:
     """A write that took effect without our knowing is seen by the watch, and not taken for another's."""

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tests.cases.reviews import Json
 from tests.cluster.memory import Call, Memory, until
+from webhook import leader
 from webhook.cluster.resource import LEASES, Resource
 from webhook.errors import ClusterError
 from webhook.leader import NAME, TERMS, Leadership, Terms
@@ -435,6 +436,48 @@ def test_who_may_not_have_a_lease_waits(status: int) -> None:
 
     asyncio.run(main())
     assert one.worked == []
+
+
+def test_a_stop_does_not_wait_for_who_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Giving the lease back is a courtesy."""
+    monkeypatch.setattr(leader, "GOODBYE_SECONDS", 0.02)
+    memory = Memory()
+    one = Replica(memory, "one")
+
+    async def main() -> None:
+        async with running(one) as tasks:
+            await until(lambda: one.works)
+            one.line.asking = 60.0
+            tasks["one"].cancel()
+            async with asyncio.timeout(1):
+                await asyncio.gather(tasks["one"], return_exceptions=True)
+
+    asyncio.run(main())
+    assert holder(memory) == "one"
+
+
+def test_why_the_lease_cannot_be_had_is_known() -> None:
+    """Until it can be read again, by whoever holds it; that another holds it is no trouble."""
+    memory = Memory()
+    one = Replica(memory, "one")
+    two = Replica(memory, "two")
+    refusal = ClusterError("leases is forbidden", status=403)
+
+    async def refuse(_: Call) -> None:
+        raise refusal
+
+    async def allow(_: Call) -> None:
+        return
+
+    async def main() -> None:
+        memory.before = refuse
+        async with running(one, two):
+            await until(lambda: one.leadership.trouble == two.leadership.trouble == str(refusal))
+            memory.before = allow
+            await until(lambda: one.works or two.works)
+            await until(lambda: one.leadership.trouble == two.leadership.trouble == "")
+
+    asyncio.run(main())
 
 
 # What stands in the lease.

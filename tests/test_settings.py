@@ -74,6 +74,19 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a webhook without a host": ({"tenancy": None, "webhook_url": "https://"}, "has to be like https://HOST:PORT"),
     "a webhook with a query": ({"tenancy": None, "webhook_url": "https://a/?b=c"}, "has to be like https://HOST:PORT"),
+    "a webhook with a fragment": ({"tenancy": None, "webhook_url": "https://a/#b"}, "has to be like https://HOST:PORT"),
+    "a webhook without a scheme": ({"tenancy": None, "webhook_url": "10.0.0.5:8443"}, "has to be like https://HOST"),
+    "a webhook of half an address": ({"tenancy": None, "webhook_url": "https://[::1"}, "has to be like https://HOST"),
+    "a webhook on a port that is none": (
+        {"tenancy": None, "webhook_url": "https://a:x"},
+        "has to be like https://HOST",
+    ),
+    "a webhook on a port that is too high": (
+        {"tenancy": None, "webhook_url": "https://a:70000"},
+        "has to be like https://HOST",
+    ),
+    "a webhook with a user": ({"tenancy": None, "webhook_url": "https://me:x@a"}, "has to be like https://HOST"),
+    "a folder as kubeconfig": ({"tenancy": None, "kubeconfig": Path("/")}, "--kubeconfig / is no file"),
     "an empty group": ({"break_glass_groups": ("system:masters", "")}, "--break-glass-group is empty: name a group"),
 }
 

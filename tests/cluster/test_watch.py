@@ -118,7 +118,7 @@ class Followed:
     standing: dict[str, Json]
 
 
-def followed(source: Source, resource: Resource = NAMESPACES, **more: str) -> Followed:
+def followed(source: Source, resource: Resource = NAMESPACES, **more: Any) -> Followed:
     """Follow until the source is idle."""
     sink, heard = Sink(), list[ClusterError | None]()
 
@@ -194,6 +194,31 @@ def test_what_cuts_it_is_told_and_it_goes_on_from_there(cut: bytes | Exception) 
     assert found.heard[0] is None
     assert found.heard[1]
     assert found.heard[2] is None
+
+
+def test_what_is_always_served_is_cut_by_a_404() -> None:
+    """An API server that has just started says so, or a proxy before it, of kinds that every cluster has."""
+    said = [NOT_SERVED], [bookmark(1, end=True)], [NOT_SERVED], [event("ADDED", "a", 2)]
+    found = followed(Source(said), mandatory=True)
+    assert found.told == [("reset", ([], "1")), ("put", "a")]
+    assert found.heard.count(str(NOT_SERVED)) == 2
+
+
+def test_a_version_that_is_refused_again_and_again_is_given_up() -> None:
+    """After a restore of etcd it may lie in the future, and no watch ever gets there: what stands is told anew."""
+    future = ClusterError("Too large resource version", status=504)
+    said: list[Said] = [[bookmark(9, end=True)], *([future] for _ in range(watch.HOPELESS)), [bookmark(3, end=True)]]
+    found = followed(Source(said))
+    assert found.told == [("reset", ([], "9")), ("reset", ([], "3"))]
+    versions = [each.get("resourceVersion") for each in found.asked]
+    assert versions == [None, *["9"] * watch.HOPELESS, None, "3"]
+
+
+def test_a_few_failures_are_no_reason_to_begin_anew() -> None:
+    """A restart of the API server costs a watch, not a whole list of everything from every replica."""
+    said: list[Said] = [[bookmark(9, end=True)], *([CUT] for _ in range(watch.HOPELESS - 1)), [event("ADDED", "a", 10)]]
+    found = followed(Source(said))
+    assert found.told == [("reset", ([], "9")), ("put", "a")]
 
 
 def test_who_is_cut_before_the_end_of_what_stands_begins_anew() -> None:
@@ -414,7 +439,7 @@ def test_a_second_422_is_a_cut() -> None:
 # A real API server.
 
 
-def watching(plane: Plane, resource: Resource, script: Callable[[Sink], Any], **more: str) -> tuple[Sink, list[Any]]:
+def watching(plane: Plane, resource: Resource, script: Callable[[Sink], Any], **more: Any) -> tuple[Sink, list[Any]]:
     """Follow a resource of the plane while `script` runs in a thread."""
     sink, heard = Sink(), list[ClusterError | None]()
 

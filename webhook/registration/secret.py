@@ -20,6 +20,8 @@ Object = dict[str, Any]
 
 NAME = "portcullis-tls"
 ATTEMPTS = 10
+ADOPTED = ".adopted"
+"""Stands in the folder once what lies there came from the Secret."""
 
 
 class Secrets(Protocol):
@@ -56,7 +58,9 @@ class SharedCertificate:
     def of(cls, secrets: Secrets, directory: Path, hosts: tuple[str, ...]) -> "SharedCertificate":
         """Look at what lies in the folder, once: the operator's own pair, or nothing, or what we made."""
         found = certs.contents(directory)
-        return cls(secrets, directory, hosts, own={"tls.crt", "tls.key"} <= found.keys() and "ca.key" not in found)
+        theirs = {"tls.crt", "tls.key"} <= found.keys() and "ca.key" not in found
+        # What was adopted from a Secret that somebody else keeps looks the same when we start again.
+        return cls(secrets, directory, hosts, own=theirs and not (directory / ADOPTED).exists())
 
     async def sync(self) -> None:
         """
@@ -101,6 +105,7 @@ class SharedCertificate:
                     hosts = tuple(dict.fromkeys((*self.hosts, *certs.named(_data(secret)))))
                     certs.ensure(Path(aside), hosts, now=now)
                     certs.adopt(self.directory, certs.contents(Path(aside)))
+                (self.directory / ADOPTED).touch()
             else:
                 certs.ensure(self.directory, self.hosts, now=now)
             return certs.contents(self.directory)
