@@ -30,6 +30,7 @@ from tests.cluster.world import (
     working,
 )
 from webhook import controller
+from webhook.bring import Brought, Seen, Writes, bring
 from webhook.cluster.resource import BASELINES, NAMESPACES, NETWORK_POLICIES
 from webhook.errors import ClusterError
 from webhook.model import GATE_LABEL, WORKSPACE_LABEL
@@ -311,6 +312,28 @@ def test_everything_is_compared_anew_now_and_then(monkeypatch: pytest.MonkeyPatc
         # A copy that went wrong without an event, by a defect of ours, say.
         stored["x"] = "y"
         await until(lambda: any(each.verb == "replace" for each in world.memory.calls))
+
+    doing(world, script)
+
+
+def test_what_is_right_is_not_looked_into_again_until_it_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often the others change: with thousands of namespaces only that keeps it idle."""
+    names = [f"n{index}" for index in range(20)]
+    world = worked(World(Namespace=[live_namespace(name) for name in names]))
+    looked = Counter[str]()
+
+    async def counted(cluster: Writes, seen: Seen) -> Brought:
+        looked[seen.namespace.name] += 1
+        return await bring(cluster, seen)
+
+    monkeypatch.setattr(controller, "bring", counted)
+
+    async def script() -> None:
+        await quiet(world)
+        assert looked == dict.fromkeys(names, 1)
+        world.memory.put(NETWORK_POLICIES, thing("web", {"podSelector": {}}, namespace="n3"))
+        await quiet(world)
+        assert looked == dict.fromkeys(names, 1) | {"n3": 2}
 
     doing(world, script)
 

@@ -318,7 +318,7 @@ def test_work_that_fails_ends_it_and_the_lease_is_given_back() -> None:
         raise ValueError("as told")
 
     with pytest.raises(ValueError, match="as told"):
-        asyncio.run(leadership.run(fail))
+        asyncio.run(asyncio.wait_for(leadership.run(fail), 5))
     assert holder(memory) == ""
     assert not leadership.leads
 

@@ -93,6 +93,7 @@ async def measure_cluster(*, namespaces: int) -> list[Figure]:
         serve = stack.enter_context(_portcullis(guarded, port, "serve"))
         await _gated(guarded, port)
         figures = await _turns(bare, guarded, namespaces)
+        figures.append(_memory("webhook with the controller beside it", serve, None, "`portcullis serve` after these"))
         _end(serve)
         stack.enter_context(_portcullis(guarded, port, "serve", "--no-controller"))
         controller = stack.enter_context(_portcullis(guarded, port, "controller"))
@@ -150,9 +151,13 @@ async def _apart(guarded: Plane, controller: psutil.Popen, namespaces: int) -> F
         for number in range(50):
             await root.covered(f"apart-{number}")
         listening.cancel()
-    rss = round(controller.memory_info().rss / MEGABYTE, 1)
-    how = f"`portcullis controller`, resident set (RSS) with {namespaces + 60} namespaces, after 50 of them in one go"
-    return Figure("controller memory", rss, "MB", 100, how)
+    how = f"`portcullis controller` with {namespaces + 60} namespaces, after 50 of them in one go"
+    return _memory("controller", controller, 100, how)
+
+
+def _memory(name: str, process: psutil.Popen, bound: float | None, how: str) -> Figure:
+    rss = round(process.memory_info().rss / MEGABYTE, 1)
+    return Figure(f"{name} memory", rss, "MB", bound, f"{how}, resident set (RSS)")
 
 
 _LABELS = {

@@ -73,8 +73,8 @@ class FromCluster:
         found = [f"watch of {each}" for each in self._mirror.stale()]
         if not self._live.synced or (self._live.tree is None and self._keeper.stands):
             found.append(f"tenant tree: {self._live.lacks()}")
-        if self._keeper.trouble:
-            found.append(f"webhook objects: {self._keeper.trouble}")
+        if self._keeper.overdue:
+            found.append(f"webhook objects: {self._keeper.overdue}")
         if self._renewal:
             found.append(f"certificate: {self._renewal}")
         return found
@@ -85,6 +85,8 @@ class FromCluster:
         if self._keeper.told and not self._keeper.stands:
             why = self._live.lacks() or ("" if self._begins() else "the Organization has no OrgAdmin subject")
             notes.append(f"nothing is gated: {why or 'the webhook objects are about to be made'}")
+        if self._keeper.trouble:
+            notes.append(f"webhook objects: {self._keeper.trouble}")
         if self._settings.controller and self._leadership.trouble:
             notes.append(f"baselines are not brought by us: {self._leadership.trouble}")
         notes.append(

@@ -5,6 +5,7 @@ They are never removed: without us, what they guard is refused.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,6 +22,8 @@ Object = dict[str, Any]
 
 # What stamps comes first: judged without having been stamped, every new namespace would be refused.
 KEPT = (MUTATING, VALIDATING)
+OVERDUE_SECONDS = 60.0
+"""What lasts longer is no API server that starts again, and no reason to wait any more."""
 AGAIN_SECONDS = 1.0
 """Between two writes, and before the next try: whoever writes against us does not make us write all the time."""
 
@@ -57,7 +60,7 @@ class Keeper:
     cluster: Cluster
     shipped: Mapping[str, Object]
     callee: Callable[[], Callee]
-    _troubles: dict[str, str] = field(default_factory=dict)
+    _troubles: dict[str, "_Trouble"] = field(default_factory=dict)
     """What hinders us: by the kind whose watch is cut, or `write`."""
     _stored: dict[str, Object | None] = field(default_factory=dict)
     _told: dict[str, int] = field(default_factory=dict)
@@ -67,7 +70,13 @@ class Keeper:
     @property
     def trouble(self) -> str:
         """Why they may not be as they have to be, empty where nothing hinders us."""
-        return "; ".join(self._troubles.values())
+        return "; ".join(each.why for each in self._troubles.values())
+
+    @property
+    def overdue(self) -> str:
+        """The part of the trouble that has lasted too long to be an API server that starts again."""
+        now = time.monotonic()
+        return "; ".join(each.why for each in self._troubles.values() if now - each.since > OVERDUE_SECONDS)
 
     @property
     def told(self) -> bool:
@@ -111,9 +120,7 @@ class Keeper:
             for resource, thing in due:
                 await self._write(resource, thing)
         except (ClusterError, SettingsError, NoDecisionError) as error:
-            if str(error) != self._troubles.get("write"):
-                structlog.get_logger().warning("webhook objects not written", error=str(error))
-            self._troubles["write"] = str(error)
+            self._hinder("write", str(error))
             self._wake.set()
             return True
         self._troubles.pop("write", None)
@@ -141,9 +148,23 @@ class Keeper:
 
     def _heard(self, kind: str, error: ClusterError | None) -> None:
         if error:
-            self._troubles[kind] = f"the watch of {kind} is cut: {error}"
+            self._hinder(kind, f"the watch of {kind} is cut: {error}")
         else:
             self._troubles.pop(kind, None)
+
+    def _hinder(self, what: str, why: str) -> None:
+        before = self._troubles.get(what)
+        if before is None or before.why != why:
+            structlog.get_logger().warning("webhook objects are not kept", why=why)
+        self._troubles[what] = _Trouble(before.since if before else time.monotonic(), why)
+
+
+@dataclass(frozen=True, slots=True)
+class _Trouble:
+    """What hinders us, and since when by the monotonic clock."""
+
+    since: float
+    why: str
 
 
 @dataclass(frozen=True, slots=True)

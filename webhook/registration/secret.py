@@ -86,7 +86,10 @@ class SharedCertificate:
 
     def authority(self) -> bytes:
         """Return the CA that clients trust, PEM; raises `SettingsError` where there is none."""
-        ca = certs.contents(self.directory).get("ca.crt")
+        try:
+            ca = certs.contents(self.directory).get("ca.crt")
+        except certs.CertificateError as error:
+            raise SettingsError(str(error)) from error
         if not ca:
             raise SettingsError(
                 f"{self.directory / 'ca.crt'} is missing, so the API server cannot trust the certificate beside it: "
