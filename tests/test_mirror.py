@@ -136,6 +136,7 @@ def test_a_definition_that_is_gone_and_comes_again_is_followed_again(
 ) -> None:
     """With what is created then, and nothing of what went; and its watch is not called cut meanwhile."""
     monkeypatch.setattr(mirror, "STALE_SECONDS", 0.0)
+    monkeypatch.setattr(mirror, "SOUND_SECONDS", 0.0)
 
     def script(live: LiveTree, kept: Mirror) -> None:
         create(bare, ACME)
@@ -244,6 +245,7 @@ ALL: Json = {"resourceVersion": "2", "annotations": {"k8s.io/initial-events-end"
 def test_a_kind_that_went_while_its_watch_was_cut_is_not_called_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     """There is nothing left to watch, so nothing is stale, and readiness does not wait for it."""
     monkeypatch.setattr(mirror, "STALE_SECONDS", 0.0)
+    monkeypatch.setattr(mirror, "SOUND_SECONDS", 0.0)
     live, source = LiveTree(), Withdrawn()
 
     async def main() -> list[str]:

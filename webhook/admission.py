@@ -4,7 +4,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Literal
@@ -79,7 +79,9 @@ class Gate:
             document = await case.document(len(body), seconds)
             decision = await decide(self.opa, document, self.policies, seconds=case.left(seconds))
         except NoDecisionError as error:
-            return case.no_decision("validate", error)
+            return case.no_decision("validate", NoDecisionError(case.unread, retry=True) if case.unread else error)
+        if decision.undecided and case.unread:
+            decision = replace(decision, undecided=case.unread)
         case.record("validate", verdict_of(decision), decision)
         return decided(case.review.uid, case.decision_id, decision)
 
@@ -128,6 +130,7 @@ class _Case:
         self.review = review
         # The review's uid is new for every call of the API server, and not ours.
         self.decision_id = str(uuid.uuid4())
+        self.unread = ""
         self._gate = gate
         self._begin = time.perf_counter()
 
@@ -160,16 +163,19 @@ class _Case:
         """
         Return the tree with the namespace of the object, which the watch may not have told of yet.
 
-        Raises `NoDecisionError` where it cannot be read: unknown is only what the API server does not know.
+        None where it cannot be read, and `unread` says so: without the facts Rego lets nobody but break-glass pass.
+        Unknown is only what the API server does not know.
         """
         look, namespace = self._gate.look, _namespace_of(self.review)
         if tree is None or look is None or not namespace or namespace in tree.namespaces:
             return tree
         try:
-            async with asyncio.timeout(self.left(seconds)):
+            # Half of the time: what is left is for the decision.
+            async with asyncio.timeout(self.left(seconds) / 2):
                 found = await look(namespace)
         except (ClusterError, TimeoutError) as error:
-            raise NoDecisionError(f"namespace {namespace} could not be read: {error!s}", retry=True) from error
+            self.unread = f"namespace {namespace} could not be read: {str(error) or 'the API server is too slow'}"
+            return None
         return tree.knowing(found) if found else tree
 
     def no_decision(self, route: Route, error: NoDecisionError) -> bytes:

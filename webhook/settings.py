@@ -71,9 +71,20 @@ class ServeSettings:
             raise SettingsError(f"--kubeconfig {self.kubeconfig} is no file: give one that kubectl can use")
         if not self.tenancy and not self.tls:
             raise SettingsError("the API server calls webhooks over TLS alone: leave --no-tls out, or give --tenancy")
-        parts = urlsplit(self.webhook_url)
-        if self.webhook_url and (parts.scheme != "https" or not parts.hostname or parts.query or parts.fragment):
-            raise SettingsError(f"--webhook-url {self.webhook_url!r} has to be like https://HOST:PORT, without a query")
+        if self.webhook_url and not _callable(self.webhook_url):
+            raise SettingsError(
+                f"--webhook-url {self.webhook_url!r} has to be like https://HOST:PORT, without a user or a query"
+            )
+
+
+def _callable(url: str) -> bool:
+    """Say whether the API server takes `url` as the base of a webhook's."""
+    try:
+        parts = urlsplit(url)
+        whole = parts.scheme == "https" and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+    return whole and not (parts.query or parts.fragment or parts.username or parts.password)
 
 
 def environment() -> Mapping[str, str]:

@@ -15,7 +15,7 @@ DEEPEST = 200
 CUT = b'"nested too deep to be read"'
 """What stands for the rest: a text, where nobody takes it for an absent or an empty value."""
 
-_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]')
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\Z)|[\[\]{}]')
 
 
 def read_json(text: bytes) -> Any:
