@@ -49,9 +49,11 @@ WIDGETS: Json = {
 
 @pytest.fixture
 def bare(plane: Plane) -> Iterator[Plane]:
-    """Give a plane that knows none of our kinds, and leave it so."""
+    """Give a plane that knows none of our kinds, whatever others have left there, and leave it so."""
+    withdraw = partial(plane.kubectl, "delete", "-k", CRDS, "--ignore-not-found", "--wait")
+    withdraw()
     yield plane
-    plane.kubectl("delete", "-k", CRDS, "--ignore-not-found", "--wait")
+    withdraw()
 
 
 def mirrored(plane: Plane, script: Callable[[LiveTree, Mirror], None]) -> None:
