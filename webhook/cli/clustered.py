@@ -45,7 +45,7 @@ class FromCluster:
         self._live = LiveTree()
         self._mirror = Mirror(cluster, self._live)
         self._keeper = Keeper(cluster, read_shipped(bundled_webhooks().read_text(encoding="utf-8")), self._callee)
-        self._live.changed.append(self._keeper.wake)
+        self._live.changed.append(self._tree_changed)
         self._leadership = leadership(cluster)
         self._renewal = ""
         """Why the certificate could not be renewed, empty where it could."""
@@ -117,6 +117,11 @@ class FromCluster:
         return tree is not None and any(
             grant.role == "OrgAdmin" and grant.subjects for grant in tree.organization.roles
         )
+
+    def _tree_changed(self) -> None:
+        """Have the webhook objects made once the tree allows it; from then on they do not depend on it."""
+        if not self._keeper.stands:
+            self._keeper.wake()
 
     def _callee(self) -> Callee:
         return Callee(self._shared.authority(), self._settings.webhook_url)
