@@ -99,7 +99,11 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Namespace:
-    """A namespace that exists; `version` is its resourceVersion, empty where it comes from a file."""
+    """
+    A namespace that exists.
+
+    `terminating` says that it is being deleted; `version` is its resourceVersion, empty where it comes from a file.
+    """
 
     name: str
     labels: Mapping[str, str] = field(default_factory=dict)

@@ -147,6 +147,8 @@ def test_our_service_account_may_do_what_is_listed(api: Api) -> None:
         (HOME, "create", "serviceaccounts/token", "portcullis"),
         (HOME, "get", "configmaps", "a"),
         ("", "create", "networkbaselines.portcullis.dev", ""),
+        ("", "update", "networkbaselines.portcullis.dev", "a"),
+        ("", "patch", "networkbaselines.portcullis.dev", "a"),
         ("", "delete", "networkbaselines.portcullis.dev", "a"),
         ("", "update", "organizations.portcullis.dev", "a"),
         ("", "update", "workspaces.portcullis.dev", "a"),
