@@ -1,25 +1,19 @@
 """Gathers the facts of one request into the document that Rego decides on: look-ups in the tree, no decision."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import cast
 
 from pydantic import ValidationError
 
 from webhook.decision.document import Document, Kind, Object, Places, Request, User
-from webhook.model import DOMAIN, WORKSPACE_LABEL, Place, Reach, Subject
-from webhook.reach.cilium import read_cilium_policy
-from webhook.reach.facts import Meanings, Reader, Reading, reach_of
-from webhook.reach.networkpolicy import read_network_policy
+from webhook.model import DOMAIN, WORKSPACE_LABEL, Place, Subject
+from webhook.reach.facts import Meanings
+from webhook.reaches import reaches
 from webhook.review.envelope import Reviewed, ReviewRequest, UserInfo
 from webhook.tenancy.specs import first_error, read_baseline
 from webhook.tenancy.tree import Tree
 
 _ACCOUNT = "system:serviceaccount:"
-_JUDGED = frozenset({"NetworkPolicy", "CiliumNetworkPolicy"})
-_READERS: Mapping[tuple[str, str], Reader] = {
-    ("networking.k8s.io", "NetworkPolicy"): lambda raw: read_network_policy(raw.get("spec")),
-    ("cilium.io", "CiliumNetworkPolicy"): read_cilium_policy,
-}
 
 
 def gather(
@@ -54,7 +48,7 @@ def gather(
         service_accounts=named.get("service_accounts", ()),
         named_by=named.get("named_by", ()),
         unreadable=_unreadable(review),
-        reach=_reach(review, tree, places, meanings or Meanings()) if tree else None,
+        reaches=reaches(review, tree, places, meanings or Meanings()) if tree else (),
     )
 
 
@@ -165,17 +159,3 @@ def _needed(places: Places, named: dict[str, tuple[str, ...]], tree: Tree) -> It
         project = f"Project/{tree.tenants[key].project}"
         if project in tree.tenants:
             yield project
-
-
-def _reach(review: ReviewRequest, tree: Tree, places: Places, meanings: Meanings) -> Reach | None:
-    """Return what a policy opens, where a baseline applies to its namespace; None where nobody asks."""
-    new, kind = review.object, (review.kind.group, review.kind.kind)
-    if new is None or review.operation == "DELETE" or review.kind.kind not in _JUDGED:
-        return None
-    if places.new is None or not places.new.baselines:
-        return None
-    if kind not in _READERS:
-        return Reach(unreadable=(f"Portcullis does not understand {review.kind.kind} of {review.kind.group} yet",))
-    others = tree.standing_policies(new.metadata.namespace, but=new.metadata.name, kind=review.kind.kind)
-    old = review.old_object.raw if review.old_object else None
-    return reach_of(new.raw, old, others, Reading(_READERS[kind], meanings))

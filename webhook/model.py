@@ -25,11 +25,22 @@ MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
 STATE_ANNOTATION = BASELINE_LABEL
 """The state of a namespace's baseline, as JSON; spelled like the label on injected policies."""
 
+PROTECTED_CIDRS = ("169.254.169.254/32", "fd00:ec2::254/128")
+"""Where clouds tell their machines who they are: protected unless the Organization drops them (contract, section 4)."""
+
 TenantKind = Literal["Organization", "Project", "Workspace"]
 SubjectKind = Literal["User", "Group", "ServiceAccount"]
 Operation = Literal["CREATE", "UPDATE", "DELETE", "CONNECT"]
 Enforcement = Literal["enforce", "warn", "audit"]
-PolicyKind = Literal["NetworkPolicy", "CiliumNetworkPolicy"]
+PolicyKind = Literal[
+    "NetworkPolicy",
+    "CiliumNetworkPolicy",
+    "NetworkPolicy.crd.projectcalico.org",
+    "NetworkSet.crd.projectcalico.org",
+    "NetworkPolicy.projectcalico.org",
+    "NetworkSet.projectcalico.org",
+]
+"""The kind of a policy that stands in a namespace, with its group where the kind alone may be Kubernetes' own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,11 +168,14 @@ class Baseline:
 @dataclass(frozen=True, slots=True)
 class Opening:
     """
-    The addresses that a policy opens in one direction; ports are not looked at.
+    What a policy opens in one direction; ports are not looked at.
 
     `ipv4` is the share of all IPv4 addresses, `ipv6` of 2000::/3, both 0 to 1 and rounded down. The joint shares are
     those of the policy together with the policies `joint_with` that stand in its namespace and select a common pod.
-    `unbounded` are the paths of rules that name no peer; `widens` says whether it opens what the old object did not.
+    `unbounded` are the paths of rules that name no peer, `open_namespaces` those of selectors of namespaces that name
+    none; `crossing` says which selectors can match a namespace of another project. `protected` has, for egress, each
+    range that may be protected and the path of a rule that leads into it, empty for none. `widens` says whether it
+    opens what the old object did not.
     """
 
     ipv4: float
@@ -170,6 +184,9 @@ class Opening:
     joint_ipv6: float
     joint_with: tuple[str, ...]
     unbounded: tuple[str, ...]
+    open_namespaces: tuple[str, ...]
+    crossing: tuple[str, ...]
+    protected: Mapping[str, str]
     widens: bool
 
 
@@ -178,12 +195,20 @@ class Reach:
     """
     What a policy opens; None for a direction that has no effect.
 
-    `unreadable` says what could not be understood, `unreadable_beside` which policy that stands in its namespace:
-    where either is not empty the openings mean nothing.
+    `policy` names one that stands in a namespace under review, and is empty for the policy under review. `unreadable`
+    says what could not be read, `unreadable_beside` which policy that stands in its namespace: where either is not
+    empty the openings mean nothing. `malformed` is what tools read differently and counts as Go reads it;
+    `not_understood` what a CNI's kind says and we do not understand, which the old object said too if
+    `not_understood_before`, and `not_understood_beside` what policies that stand there say.
     """
 
+    policy: str = ""
     unreadable: tuple[str, ...] = ()
     unreadable_beside: tuple[str, ...] = ()
+    malformed: tuple[str, ...] = ()
+    not_understood: tuple[str, ...] = ()
+    not_understood_before: bool = False
+    not_understood_beside: tuple[str, ...] = ()
     ingress: Opening | None = None
     egress: Opening | None = None
 

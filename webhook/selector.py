@@ -16,6 +16,9 @@ from webhook.errors import UnreadableError
 MOST_CONDITIONS = 500
 """Labels and values in one selector; comparing two costs their product, and nobody may keep the gate busy."""
 
+NAME_LABEL = "kubernetes.io/metadata.name"
+"""The label with its name that the API server puts on every Namespace; nobody changes it."""
+
 Operator = Literal["In", "NotIn", "Exists", "DoesNotExist"]
 OPPOSITE: Mapping[Operator, Operator] = {
     "In": "NotIn",
@@ -131,7 +134,11 @@ def read_selector(raw: object) -> Selector:
         raise UnreadableError(f"selector cannot be read at {where or 'its top'}: {first['msg']}") from error
     labels = (Requirement(key, "In", frozenset({value})) for key, value in (selector.matchLabels or {}).items())
     expressions = (each.requirement() for each in selector.matchExpressions or ())
-    read = Selector(frozenset([*labels, *expressions]))
-    if sum(1 + len(each.values) for each in read.requirements) > MOST_CONDITIONS:
+    return within_bounds(Selector(frozenset([*labels, *expressions])))
+
+
+def within_bounds(selector: Selector) -> Selector:
+    """Return the selector; raises `UnreadableError` for one that is too large to be compared with others."""
+    if sum(1 + len(each.values) for each in selector.requirements) > MOST_CONDITIONS:
         raise UnreadableError(f"a selector of more than {MOST_CONDITIONS} labels and values is not judged")
-    return read
+    return selector

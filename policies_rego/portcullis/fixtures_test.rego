@@ -166,7 +166,7 @@ base := {
 	"service_accounts": [],
 	"named_by": [],
 	"unreadable": "",
-	"reach": null,
+	"reaches": [],
 }
 
 request(operation, asked, side) := {
@@ -219,8 +219,35 @@ opening(ipv4, ipv6) := {
 	"joint_ipv6": ipv6,
 	"joint_with": [],
 	"unbounded": [],
+	"open_namespaces": [],
+	"crossing": [],
+	"protected": {"169.254.169.254/32": "", "fd00:ec2::254/128": ""},
 	"widens": true,
 }
+
+# What a policy opens in each direction, null for one without effect.
+reach(ingress, egress) := {
+	"policy": "",
+	"unreadable": [],
+	"unreadable_beside": [],
+	"malformed": [],
+	"not_understood": [],
+	"not_understood_before": true,
+	"not_understood_beside": [],
+	"ingress": ingress,
+	"egress": egress,
+}
+
+# Ada creates or changes a policy of dev that opens this.
+opened(facts) := put(created(ada, network_policy, policy, checkout), "/reaches", [facts])
+
+reopened(facts) := put(updated(ada, network_policy, policy, policy, [checkout, checkout]), "/reaches", [facts])
+
+# Oz takes the namespace dev into workspace checkout, where a policy stands that opens this.
+adopted(facts) := put(
+	updated(oz, namespace, dev, dev_of_checkout, [unowned, checkout]),
+	"/reaches", [object.union(facts, {"policy": "NetworkPolicy old"})],
+)
 
 # Says that there is one violation of this shape whose message holds every part.
 denied(found, shape, parts) if {

@@ -6,7 +6,8 @@ import pytest
 
 from webhook.errors import UnreadableError
 from webhook.reach.addresses import EVERYWHERE, Addresses, read_cidr, union
-from webhook.reach.networkpolicy import NetworkPolicy, read_network_policy
+from webhook.reach.networkpolicy import read_network_policy
+from webhook.reach.policy import Meaning
 from webhook.selector import Selector, read_selector
 
 Json = dict[str, Any]
@@ -16,7 +17,7 @@ PODS: Json = {"podSelector": {}}
 EVERY_PEER: Json = {"from": [TEN], "to": [TEN]}
 
 
-def opened(policy: NetworkPolicy) -> tuple[Addresses | None, Addresses | None]:
+def opened(policy: Meaning) -> tuple[Addresses | None, Addresses | None]:
     """Return the addresses of both directions."""
     return tuple(  # type: ignore[return-value]  # it has two items
         None if rules is None else union(rule.addresses for rule in rules) for rules in (policy.ingress, policy.egress)
@@ -199,11 +200,11 @@ def with_peer(peer: object) -> Json:
         pytest.param({"policyTypes": ["Ingress"], "egress": [3]}, "spec.egress[0]", id="in-a-direction-without-effect"),
         pytest.param({"ingress": [{"ports": {}}]}, "spec.ingress[0].ports", id="ports-are-an-object"),
         pytest.param({"ingress": [{"ports": [80]}]}, "spec.ingress[0].ports[0]", id="port-is-a-number"),
-        pytest.param(with_peer(None), "spec.ingress[0] has a peer", id="null-peer"),
-        pytest.param(with_peer({}), "spec.ingress[0] has a peer", id="empty-peer"),
-        pytest.param(with_peer({"ipBlok": {}}), "spec.ingress[0] has a peer", id="misspelt-peer"),
-        pytest.param(with_peer({**TEN, **PODS}), "spec.ingress[0] has a peer", id="block-and-pods"),
-        pytest.param(with_peer({**TEN, "namespaceSelector": {}}), "has a peer", id="block-and-namespaces"),
+        pytest.param(with_peer(None), "spec.ingress[0].from[1] is not either", id="null-peer"),
+        pytest.param(with_peer({}), "spec.ingress[0].from[1] is not either", id="empty-peer"),
+        pytest.param(with_peer({"ipBlok": {}}), "spec.ingress[0].from[1] is not either", id="misspelt-peer"),
+        pytest.param(with_peer({**TEN, **PODS}), "spec.ingress[0].from[1] is not either", id="block-and-pods"),
+        pytest.param(with_peer({**TEN, "namespaceSelector": {}}), "is not either", id="block-and-namespaces"),
         pytest.param(with_peer("10.0.0.0/8"), "spec.ingress[0].from[1]", id="peer-is-a-text"),
         pytest.param(with_peer({"podSelector": []}), "from[1].podSelector", id="peer-pods-are-a-list"),
         pytest.param(with_peer({"podSelector": {"matchLabels": []}}), "matchLabels", id="peer-pods-cannot-be-read"),

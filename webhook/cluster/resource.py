@@ -37,6 +37,12 @@ NAMESPACES = Resource("", "v1", "namespaces", "Namespace")
 SECRETS = Resource("", "v1", "secrets", "Secret", namespaced=True)
 NETWORK_POLICIES = Resource("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy", namespaced=True)
 CILIUM_POLICIES = Resource("cilium.io", "v2", "ciliumnetworkpolicies", "CiliumNetworkPolicy", namespaced=True)
+CALICO = tuple(
+    Resource(group, version, plural, f"{kind}.{group}", namespaced=True)
+    for group, version in (("crd.projectcalico.org", "v1"), ("projectcalico.org", "v3"))
+    for plural, kind in (("networkpolicies", "NetworkPolicy"), ("networksets", "NetworkSet"))
+)
+"""Calico's, in the group that older versions of it store them in and in its own; `kind` as a `PolicyKind`."""
 ORGANIZATIONS = Resource(DOMAIN, "v1alpha1", "organizations", "Organization")
 PROJECTS = Resource(DOMAIN, "v1alpha1", "projects", "Project")
 WORKSPACES = Resource(DOMAIN, "v1alpha1", "workspaces", "Workspace")
@@ -52,5 +58,5 @@ MUTATING = Resource(
     "admissionregistration.k8s.io", "v1", "mutatingwebhookconfigurations", "MutatingWebhookConfiguration"
 )
 
-TREE = (ORGANIZATIONS, PROJECTS, WORKSPACES, BASELINES, NAMESPACES, NETWORK_POLICIES, CILIUM_POLICIES)
+TREE = (ORGANIZATIONS, PROJECTS, WORKSPACES, BASELINES, NAMESPACES, NETWORK_POLICIES, CILIUM_POLICIES, *CALICO)
 """All that the tenant tree is made of."""

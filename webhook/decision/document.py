@@ -89,7 +89,8 @@ class Document:
     `tenants` is the slice of the tree that the request needs, by key (`Workspace/checkout`); `service_accounts` are the
     keys of the tenants that give a role to a ServiceAccount of the namespace under review; `named_by` those that name
     the NetworkBaseline under review, and `unreadable` says what in that cannot be read. `tree` is false while the tree
-    is not loaded. `reach` is a NetworkPolicy's.
+    is not loaded. `reaches` has what the policy under review opens, or, where a Namespace gets another owner or comes
+    under a baseline, what the policies that stand in it open.
     """
 
     request: Request
@@ -105,7 +106,7 @@ class Document:
     service_accounts: tuple[str, ...] = ()
     named_by: tuple[str, ...] = ()
     unreadable: str = ""
-    reach: Reach | None = None
+    reaches: tuple[Reach, ...] = ()
 
 
 def json_schema() -> dict[str, Any]:

@@ -47,6 +47,12 @@ class Addresses:
     def __le__(self, other: "Addresses") -> bool:
         return not (self - other)
 
+    def __lt__(self, other: "Addresses") -> bool:
+        return self <= other and self != other
+
+    def __and__(self, other: "Addresses") -> "Addresses":
+        return self - (self - other)
+
     @property
     def ipv4_share(self) -> float:
         """The share of all IPv4 addresses, rounded down."""
@@ -85,6 +91,26 @@ def read_cidr(text: str) -> Addresses:
     if first >> 32 == 0xFFFF and length >= 96:
         return Addresses(ipv4=((first & IPV4_ALL[1], last & IPV4_ALL[1]),))
     return Addresses(ipv6=((first, last),))
+
+
+def oddity(text: str) -> str:
+    """
+    Say why tools read a CIDR differently, empty where they do not; `read_cidr` has to have read it.
+
+    Kubernetes refuses these since 1.36 (KEP-4858), and what was stored before stands.
+    """
+    address, _, prefix = text.partition("/")
+    if len(prefix) > 1 and prefix.startswith("0"):
+        return "has a prefix with leading zeros"
+    if _DOTTED.fullmatch(address):
+        if any(len(octet) > 1 and octet.startswith("0") for octet in address.split(".")):
+            return "has leading zeros, which some tools read as octal numbers"
+        number, bits = _dotted(address, text), 32
+    else:
+        number, bits = int(IPv6Address(address)), 128
+        if number >> 32 == 0xFFFF:
+            return "is an IPv4-mapped IPv6 address, which some tools read as IPv6"
+    return "has bits set beyond its prefix" if number & ((1 << (bits - int(prefix))) - 1) else ""
 
 
 def _dotted(address: str, text: str) -> int:

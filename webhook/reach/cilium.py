@@ -1,20 +1,19 @@
 """
 Reads a CiliumNetworkPolicy (`cilium.io/v2`) as far as it means what a NetworkPolicy means.
 
-A field that is not understood is an `UnreadableError`, for it could open anything. Denials (`ingressDeny`)
+What is not understood could open anything: it is told by its place, and the rest is read on. Denials (`ingressDeny`)
 open nothing. Source: https://docs.cilium.io/en/stable/security/policy/language/
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-import orjson
 from pydantic import BaseModel, ConfigDict, Field, StrictStr, TypeAdapter, ValidationError
 
 from webhook.errors import UnreadableError
-from webhook.reach.addresses import EVERYWHERE, Addresses, read_cidr, union
-from webhook.reach.networkpolicy import Direction, NetworkPolicy, Ports, Rule
-from webhook.selector import Requirement, Selector, read_selector
+from webhook.reach.addresses import EVERYWHERE, Addresses, union
+from webhook.reach.policy import Direction, Findings, Meaning, Peer, Ports, Rule, canonical
+from webhook.selector import NAME_LABEL, Requirement, Selector, read_selector
 
 # Sources of labels that are a pod's own. Others select addresses, in each of Cilium's spellings: reserved:, reserved.
 # and the short $.
@@ -22,23 +21,27 @@ _POD_SOURCES = ("k8s:", "any:")
 _FOREIGN = ("reserved.", "$")
 # Cilium adds the policy's own namespace (and cluster) to a peer unless the peer speaks of it; one that speaks of it by
 # NotIn or DoesNotExist selects what has no namespace, which is the world.
-_PLACE = ("io.kubernetes.pod.namespace", "io.cilium.k8s.policy.", "io.cilium.k8s.namespace.labels.")
-_Entity = Literal["world", "world-ipv4", "world-ipv6", "all", "cluster", "host", "remote-node", "init", "health",
-                  "unmanaged", "kube-apiserver", "none"]  # fmt: skip
+_NAMESPACE = "io.kubernetes.pod.namespace"
+_NAMESPACE_LABELS = "io.cilium.k8s.namespace.labels."
+_PLACE = (_NAMESPACE, _NAMESPACE_LABELS, "io.cilium.k8s.policy.")
 _WORLD: Mapping[str, Addresses] = {
     "world": EVERYWHERE,
     "world-ipv4": Addresses(ipv4=EVERYWHERE.ipv4),
     "world-ipv6": Addresses(ipv6=EVERYWHERE.ipv6),
     "all": EVERYWHERE,
 }
+_EVERY_POD = frozenset({"all", "cluster", "unmanaged", "init"})
+"""Entities that pods of any namespace are or can be."""
+_NODES = frozenset({"host", "remote-node", "health", "kube-apiserver", "none"})
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    # What is allowed here and has no field is what is not understood.
+    model_config = ConfigDict(extra="allow")
 
 
 class _CidrRule(_Model):
-    cidr: StrictStr
+    cidr: StrictStr | None = None
     excepted: Annotated[tuple[StrictStr, ...], Field(alias="except")] = ()
 
 
@@ -48,17 +51,17 @@ class _Rule(_Model):
     fromEndpoints: tuple[dict[StrictStr, Any], ...] | None = None  # noqa: N815 - as Cilium spells it, and those below
     fromCIDR: tuple[StrictStr, ...] | None = None  # noqa: N815
     fromCIDRSet: tuple[_CidrRule, ...] | None = None  # noqa: N815
-    fromEntities: tuple[_Entity, ...] | None = None  # noqa: N815
+    fromEntities: tuple[StrictStr, ...] | None = None  # noqa: N815
     toEndpoints: tuple[dict[StrictStr, Any], ...] | None = None  # noqa: N815
     toCIDR: tuple[StrictStr, ...] | None = None  # noqa: N815
     toCIDRSet: tuple[_CidrRule, ...] | None = None  # noqa: N815
-    toEntities: tuple[_Entity, ...] | None = None  # noqa: N815
+    toEntities: tuple[StrictStr, ...] | None = None  # noqa: N815
     toPorts: tuple[dict[StrictStr, Any], ...] | None = None  # noqa: N815
     icmps: tuple[dict[StrictStr, Any], ...] | None = None
 
 
 class _Spec(_Model):
-    endpointSelector: dict[StrictStr, Any]  # noqa: N815
+    endpointSelector: dict[StrictStr, Any] | None = None  # noqa: N815
     ingress: tuple[_Rule, ...] = ()
     egress: tuple[_Rule, ...] = ()
     ingressDeny: tuple[Any, ...] = ()  # noqa: N815
@@ -66,95 +69,141 @@ class _Spec(_Model):
     description: StrictStr = ""
 
 
-class _Object(BaseModel):
+class _Object(_Model):
     """What stands beside metadata: `specs` may hold more than one policy and is not understood."""
 
-    model_config = ConfigDict(extra="forbid")
-    spec: _Spec
+    spec: _Spec = Field(default_factory=_Spec)
 
 
 _OBJECT = TypeAdapter(_Object)
 
 
-def read_cilium_policy(raw: Mapping[str, Any]) -> NetworkPolicy:
+def read_cilium_policy(raw: Mapping[str, Any]) -> Meaning:
     """Return the meaning of a CiliumNetworkPolicy, the whole object; raises `UnreadableError`."""
     content = {key: value for key, value in raw.items() if key not in {"apiVersion", "kind", "metadata", "status"}}
     try:
-        spec = _OBJECT.validate_python(content).spec
+        read = _OBJECT.validate_python(content)
     except ValidationError as error:
         first = error.errors()[0]
         where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
-        what = "is not understood" if first["type"] == "extra_forbidden" else f"cannot be read: {first['msg']}"
-        raise UnreadableError(f"{where} {what}") from error
-    return NetworkPolicy(
-        pods=_subject(spec.endpointSelector),
-        ingress=tuple(_rules("ingress", spec.ingress)),
-        egress=tuple(_rules("egress", spec.egress)),
-        denials=_canonical([spec.ingressDeny, spec.egressDeny]) if spec.ingressDeny or spec.egressDeny else b"",
+        raise UnreadableError(f"{where} cannot be read: {first['msg']}") from error
+    spec, found = read.spec, Findings()
+    _unknown("", read, found)
+    _unknown("spec.", spec, found)
+    return Meaning(
+        pods=_subject(spec.endpointSelector, found),
+        ingress=tuple(_rules("ingress", spec.ingress, found)),
+        egress=tuple(_rules("egress", spec.egress, found)),
+        denials=canonical([spec.ingressDeny, spec.egressDeny]) if spec.ingressDeny or spec.egressDeny else b"",
+        malformed=tuple(found.malformed),
+        not_understood=found.not_understood,
     )
 
 
-def _pods(raw: Mapping[str, Any]) -> Selector:
-    return Selector(
-        frozenset(Requirement(_own(each.key), each.operator, each.values) for each in read_selector(raw).requirements)
-    )
+def _unknown(path: str, model: _Model, found: Findings) -> None:
+    for name, value in (model.model_extra or {}).items():
+        found.unknown(f"{path}{name}", value)
 
 
-def _subject(raw: Mapping[str, Any]) -> Selector:
-    """Return the pods that a policy is for, which are those of its own namespace whatever it says of namespaces."""
-    pods = _pods(raw)
-    if any(each.key.startswith(_PLACE) for each in pods.requirements):
+def _subject(raw: Mapping[str, Any] | None, found: Findings) -> Selector | None:
+    """Return the pods that a policy is for, which are those of its own namespace; None where it is not understood."""
+    path = "spec.endpointSelector"
+    if raw is None:
+        # `nodeSelector` in its place is for nodes.
+        found.unknown(path, None)
+        return None
+    pods = _labels(path, raw, found)
+    if pods is not None and any(each.key.startswith(_PLACE) for each in pods):
         # Cilium puts the policy's namespace in its place: taken as said, two policies would seem to have no common pod.
-        raise UnreadableError("endpointSelector speaks of a namespace, which Cilium does not heed: leave that out")
-    return pods
+        found.unknown(path, raw)
+        return None
+    return None if pods is None else Selector(frozenset(pods))
 
 
-def _own(key: str) -> str:
-    own = next((key.removeprefix(source) for source in _POD_SOURCES if key.startswith(source)), key)
-    # Cilium cuts a key at an equals sign.
-    if ":" in own or "=" in own or own.startswith(_FOREIGN):
-        raise UnreadableError(f"the label {key!r} may select addresses and is not understood")
-    return own
+def _labels(path: str, raw: Mapping[str, Any], found: Findings) -> list[Requirement] | None:
+    """Return the requirements of a selector on pods' own labels, None where it speaks of others."""
+    read = []
+    for each in read_selector(raw).requirements:
+        key = next((each.key.removeprefix(source) for source in _POD_SOURCES if each.key.startswith(source)), each.key)
+        # Cilium cuts a key at an equals sign.
+        if ":" in key or "=" in key or key.startswith(_FOREIGN):
+            found.unknown(path, raw)
+            return None
+        read.append(Requirement(key, each.operator, each.values))
+    return read
 
 
-def _check_peer(raw: Mapping[str, Any]) -> None:
-    """Raise `UnreadableError` for a peer that may select more than pods."""
-    for each in _pods(raw).requirements:
-        if each.key.startswith(_PLACE) and each.operator not in {"In", "Exists"}:
-            raise UnreadableError(f"{each.operator} on {each.key} selects what has no namespace, too")
+def _endpoints(path: str, raw: Mapping[str, Any], found: Findings) -> Peer | None:
+    """Return a peer, None where it may select more than pods and is not understood."""
+    labels = _labels(path, raw, found)
+    if labels is None:
+        return None
+    if any(each.key.startswith(_PLACE) and each.operator not in {"In", "Exists"} for each in labels):
+        # It selects what has no namespace, too.
+        found.unknown(path, raw)
+        return None
+    of_namespace = [each for each in labels if each.key == _NAMESPACE or each.key.startswith(_NAMESPACE_LABELS)]
+    return Peer(
+        path,
+        Selector(frozenset(_of_namespace(each) for each in of_namespace)) if of_namespace else None,
+        Selector(frozenset(each for each in labels if each not in of_namespace)),
+    )
 
 
-def _rules(direction: Direction, rules: tuple[_Rule, ...]) -> Iterator[Rule]:
+def _of_namespace(each: Requirement) -> Requirement:
+    """Return what a condition on a pod's namespace says of the Namespace object."""
+    key = NAME_LABEL if each.key == _NAMESPACE else each.key.removeprefix(_NAMESPACE_LABELS)
+    return Requirement(key, each.operator, each.values)
+
+
+def _rules(direction: Direction, rules: tuple[_Rule, ...], found: Findings) -> Iterator[Rule]:
     for index, rule in enumerate(rules):
-        read = _read(f"spec.{direction}[{index}]", direction, rule)
+        read = _rule(f"spec.{direction}[{index}]", direction, rule, found)
         # An empty rule only turns the default deny on: it opens nothing.
         if read is not None:
             yield read
 
 
-def _read(path: str, direction: Direction, rule: _Rule) -> Rule | None:
-    inward = (rule.fromEndpoints, rule.fromCIDR, rule.fromCIDRSet, rule.fromEntities)
-    outward = (rule.toEndpoints, rule.toCIDR, rule.toCIDRSet, rule.toEntities)
-    peers, others = (inward, outward) if direction == "ingress" else (outward, inward)
-    if any(each is not None for each in others):
-        raise UnreadableError(f"{path} names the peers of the other direction")
+def _rule(path: str, direction: Direction, rule: _Rule, found: Findings) -> Rule | None:
+    found.around = canonical(rule.model_dump())
+    _unknown(f"{path}.", rule, found)
+    side, other = ("from", "to") if direction == "ingress" else ("to", "from")
+    for name in ("Endpoints", "CIDR", "CIDRSet", "Entities"):
+        if (foreign := getattr(rule, f"{other}{name}")) is not None:
+            found.unknown(f"{path}.{other}{name}", len(foreign))
     ports = _ports(rule)
-    if all(each is None for each in peers):
-        return Rule(path, EVERYWHERE, ports, everybody=True) if ports else None
+    endpoints, cidrs, sets, entities = (
+        getattr(rule, f"{side}{name}") for name in ("Endpoints", "CIDR", "CIDRSet", "Entities")
+    )
+    if endpoints is cidrs is sets is entities is None:
+        # With a peer that is not understood it opens to that one alone.
+        return Rule(path, EVERYWHERE, ports, everybody=True) if ports and not rule.model_extra else None
     # Whether an empty list of peers means none or all was Cilium's own doubt once: count it as all.
-    if any(each is not None and not each for each in peers):
+    if any(each is not None and not each for each in (endpoints, cidrs, sets, entities)):
         return Rule(path, EVERYWHERE, ports, everybody=True)
-    endpoints, cidrs, sets, entities = peers
-    for each in endpoints or ():
-        _check_peer(each)
-    addresses = [_WORLD[entity] for entity in entities or () if entity in _WORLD]
-    addresses += [read_cidr(_with_prefix(cidr)) for cidr in cidrs or ()]
-    addresses += [_cidr_rule(each) for each in sets or ()]
-    return Rule(path, union(addresses), ports, everybody="all" in (entities or ()))
+    addresses = [found.cidr(f"{path}.{side}CIDR", _with_prefix(each)) for each in cidrs or ()]
+    addresses += [_cidr_rule(f"{path}.{side}CIDRSet[{index}]", each, found) for index, each in enumerate(sets or ())]
+    addresses += [_WORLD[each] for each in entities or () if each in _WORLD]
+    peers = [_endpoints(f"{path}.{side}Endpoints[{index}]", each, found) for index, each in enumerate(endpoints or ())]
+    peers += [_entity(f"{path}.{side}Entities", each, found) for each in entities or ()]
+    everybody = "all" in (entities or ())
+    return Rule(path, union(addresses), ports, everybody=everybody, peers=tuple(each for each in peers if each))
 
 
-def _cidr_rule(rule: _CidrRule) -> Addresses:
-    return read_cidr(_with_prefix(rule.cidr)) - union(read_cidr(_with_prefix(each)) for each in rule.excepted)
+def _entity(path: str, entity: str, found: Findings) -> Peer | None:
+    """Return the pods that an entity stands for, None for none."""
+    if entity in _EVERY_POD:
+        return Peer(path, Selector(), Selector())
+    if entity not in _NODES and entity not in _WORLD:
+        found.unknown(path, entity)
+    return None
+
+
+def _cidr_rule(path: str, rule: _CidrRule, found: Findings) -> Addresses:
+    _unknown(f"{path}.", rule, found)
+    if rule.cidr is None:
+        return Addresses()
+    return found.block(path, _with_prefix(rule.cidr), [_with_prefix(each) for each in rule.excepted])
 
 
 def _with_prefix(cidr: str) -> str:
@@ -164,11 +213,4 @@ def _with_prefix(cidr: str) -> str:
 
 def _ports(rule: _Rule) -> Ports:
     said = {"toPorts": rule.toPorts or (), "icmps": rule.icmps or ()}
-    return frozenset((field, _canonical(each)) for field, entries in said.items() for each in entries)
-
-
-def _canonical(value: Any) -> bytes:
-    try:
-        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
-    except TypeError as error:
-        raise UnreadableError(f"{error}") from error
+    return frozenset((field, canonical(each)) for field, entries in said.items() for each in entries)

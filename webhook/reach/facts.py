@@ -7,21 +7,22 @@ selectors have a common pod.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from types import MappingProxyType
+from typing import get_args
 from weakref import WeakKeyDictionary
 
 from webhook.errors import UnreadableError
-from webhook.model import Opening, Policy, Reach
+from webhook.model import PROJECT_LABEL, WORKSPACE_LABEL, Opening, Policy, Reach
 from webhook.reach.addresses import Addresses, union
-from webhook.reach.cilium import read_cilium_policy
-from webhook.reach.networkpolicy import Direction, NetworkPolicy, Rule, read_network_policy
-from webhook.selector import Selector
-
-Reader = Callable[[Any], NetworkPolicy]
-STANDING: Mapping[str, Reader] = {"NetworkPolicy": read_network_policy, "CiliumNetworkPolicy": read_cilium_policy}
+from webhook.reach.kinds import READERS
+from webhook.reach.networkpolicy import read_network_policy
+from webhook.reach.policy import MOST_TOLD, Direction, Meaning, Peer, Reader, Rule
+from webhook.selector import NAME_LABEL, Selector
 
 Beside = tuple[str, Selector, Addresses]
 """The name, the pods and the addresses of a policy that stands, in one direction."""
+Crosses = Callable[[Selector], str]
+"""Says how a selector of namespaces leaves the project, empty where it cannot match a namespace of another one."""
 
 STEPS = 200
 """How many combinations of standing policies are tried before all of them are counted together, common pod or not."""
@@ -29,16 +30,19 @@ COMPARED = 200_000
 """How many rules and ranges, times ports, are compared with the old object's before it counts as wider."""
 RANGES = 20_000
 """How many ranges of addresses may stand beside a policy that opens some: one tenant must not keep the gate busy."""
+_BOUNDING = frozenset({NAME_LABEL, WORKSPACE_LABEL, PROJECT_LABEL})
+"""The labels of which one has to be named for a selector of namespaces to be bounded (contract, section 4)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Meaning:
+class Standing:
     """What a policy that stands means: the pods that it selects and what it opens in each direction."""
 
     name: str
     pods: Selector
     ingress: Addresses
     egress: Addresses
+    not_understood: tuple[str, ...]
 
     def addresses(self, direction: Direction) -> Addresses:
         """Return what it opens in one direction."""
@@ -49,32 +53,46 @@ class Meaning:
 class Meanings:
     """The policies that stand, each read once: a request costs little for those that others wrote."""
 
-    _read: WeakKeyDictionary[Policy, Meaning | UnreadableError] = field(default_factory=WeakKeyDictionary)
+    _read: WeakKeyDictionary[Policy, Standing | UnreadableError] = field(default_factory=WeakKeyDictionary)
 
-    def of(self, policy: Policy) -> Meaning:
+    def of(self, policy: Policy) -> Standing:
         """Return the meaning of a policy that stands; raises `UnreadableError` that names it."""
         if policy not in self._read:
-            self._read[policy] = _meaning(policy)
+            self._read[policy] = _standing(policy)
         found = self._read[policy]
         if isinstance(found, UnreadableError):
             raise UnreadableError(str(found))
         return found
 
 
-def _meaning(policy: Policy) -> Meaning | UnreadableError:
+def _standing(policy: Policy) -> Standing | UnreadableError:
+    called = f"{policy.kind.partition('.')[0]} {policy.name}"
     try:
-        read = STANDING[policy.kind](policy.spec)
+        read = READERS[policy.kind](policy.spec)
     except UnreadableError as error:
-        return UnreadableError(f"{policy.kind} {policy.name}, which stands in the namespace: {error}")
-    return Meaning(policy.name, read.pods, _addresses(read.ingress or ()), _addresses(read.egress or ()))
+        return UnreadableError(f"{called}, which stands in the namespace: {error}")
+    unknown = tuple(f"{called}, which stands in the namespace: {path}" for path in read.not_understood)
+    addresses = (_addresses(read.ingress or ()), _addresses(read.egress or ()))
+    # Whichever pods it is for, they may be the same.
+    return Standing(policy.name, read.pods or Selector(), *addresses, not_understood=unknown[:MOST_TOLD])
+
+
+def _unasked(_: Selector) -> str:
+    return "can match namespaces that nobody has looked up"
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How policies are read: `kind` gives the meaning of the one under review, `meanings` of those that stand."""
+    """
+    How policies are read: `kind` gives the meaning of the one under review, `meanings` of those that stand.
+
+    `protected` are the ranges, by their CIDR, of which it is told whether egress leads into them.
+    """
 
     kind: Reader = read_network_policy
     meanings: Meanings = field(default_factory=Meanings)
+    crosses: Crosses = _unasked
+    protected: Mapping[str, Addresses] = field(default_factory=lambda: MappingProxyType({}))
 
 
 def reach_of(
@@ -94,13 +112,21 @@ def reach_of(
     try:
         new = how.kind(spec)
         old = None if old_spec is None else _old(old_spec, how.kind)
-        ingress, egress = (_direction(each, new, old, others) for each in get_args(Direction))
+        ingress, egress = (_direction(each, (new, old), others, how) for each in get_args(Direction))
     except UnreadableError as error:
         return Reach(unreadable=(str(error),))
-    return Reach(ingress=ingress, egress=egress)
+    known = set(old.not_understood.values()) if old else set()
+    return Reach(
+        malformed=new.malformed,
+        not_understood=tuple(new.not_understood)[:MOST_TOLD],
+        not_understood_before=known.issuperset(new.not_understood.values()),
+        not_understood_beside=tuple(line for each in others for line in each.not_understood)[:MOST_TOLD],
+        ingress=ingress,
+        egress=egress,
+    )
 
 
-def _old(old_spec: object, read: Reader) -> NetworkPolicy | None:
+def _old(old_spec: object, read: Reader) -> Meaning | None:
     """Read the old object; one that cannot be read opened nothing that we could vouch for."""
     try:
         return read(old_spec)
@@ -109,31 +135,56 @@ def _old(old_spec: object, read: Reader) -> NetworkPolicy | None:
 
 
 def _direction(
-    direction: Direction, new: NetworkPolicy, old: NetworkPolicy | None, others: list[Meaning]
+    direction: Direction, sides: tuple[Meaning, Meaning | None], others: list[Standing], how: Reading
 ) -> Opening | None:
+    new, old = sides
     rules = new.rules(direction)
     if rules is None:
         return None
     beside = [(each.name, each.pods, each.addresses(direction)) for each in others]
-    return _opening(new.pods, rules, beside, covered=_covers(old, new, direction))
-
-
-def _addresses(rules: Iterable[Rule]) -> Addresses:
-    return union(rule.addresses for rule in rules)
-
-
-def _opening(pods: Selector, rules: tuple[Rule, ...], beside: list[Beside], *, covered: bool) -> Opening:
     alone = _addresses(rules)
-    ipv4, ipv6, names = _joint(pods, alone, beside) if alone else (0.0, 0.0, ())
+    ipv4, ipv6, names = _joint(new.pods or Selector(), alone, beside) if alone else (0.0, 0.0, ())
+    of_namespaces = [
+        (peer.path, peer.namespaces) for rule in rules for peer in rule.peers if peer.namespaces is not None
+    ]
     return Opening(
         ipv4=alone.ipv4_share,
         ipv6=alone.ipv6_share,
         joint_ipv4=ipv4,
         joint_ipv6=ipv6,
         joint_with=names,
-        unbounded=tuple(rule.path for rule in rules if rule.everybody),
-        widens=not covered,
+        unbounded=tuple(rule.path for rule in rules if rule.everybody)[:MOST_TOLD],
+        open_namespaces=tuple(path for path, selector in of_namespaces if not _bounded(selector))[:MOST_TOLD],
+        crossing=tuple(_crossing(of_namespaces, how.crosses))[:MOST_TOLD],
+        protected=_touched(rules, alone, how.protected) if direction == "egress" else {},
+        widens=not _covers(old, new, direction),
     )
+
+
+def _bounded(selector: Selector) -> bool:
+    return any(each.key in _BOUNDING and each.operator == "In" for each in selector.requirements)
+
+
+def _crossing(selectors: Iterable[tuple[str, Selector]], crosses: Crosses) -> Iterable[str]:
+    answers: dict[Selector, str] = {}
+    for path, selector in selectors:
+        if selector not in answers:
+            answers[selector] = crosses(selector)
+        if answers[selector]:
+            yield f"{path} {answers[selector]}"
+
+
+def _touched(rules: Iterable[Rule], alone: Addresses, protected: Mapping[str, Addresses]) -> dict[str, str]:
+    """Return, by protected range, the path of a rule that leads into it, empty where none does."""
+    touched = {cidr for cidr, addresses in protected.items() if alone & addresses}
+    return {
+        cidr: next((rule.path for rule in rules if cidr in touched and rule.addresses & addresses), "")
+        for cidr, addresses in protected.items()
+    }
+
+
+def _addresses(rules: Iterable[Rule]) -> Addresses:
+    return union(rule.addresses for rule in rules)
 
 
 def _joint(pods: Selector, alone: Addresses, beside: list[Beside]) -> tuple[float, float, tuple[str, ...]]:
@@ -183,17 +234,17 @@ class _Search:
             self.extend(index + 1, pods, addresses)
 
 
-def _covers(old: NetworkPolicy | None, new: NetworkPolicy, direction: Direction) -> bool:
+def _covers(old: Meaning | None, new: Meaning, direction: Direction) -> bool:
     """Say whether the old object opened all that the new one opens: for the same pods, on the same ports."""
     rules = new.rules(direction) or ()
     before = old.rules(direction) if old else None
-    if old is None or before is None or not new.pods.implies(old.pods) or old.denials not in {b"", new.denials}:
-        return not _addresses(rules)
+    if old is None or before is None or not _same_pods(old, new) or old.denials not in {b"", new.denials}:
+        return not _addresses(rules) and not any(rule.peers for rule in rules)
     # Port by port, for two rules may have become one; no port stands for every port.
     ports = {port for rule in rules for port in rule.ports or {None}}
     if len(ports) * (_size(rules) + _size(before)) > COMPARED:
         return False
-    return all(
+    return _covers_peers(before, rules) and all(
         _covers_port(
             [rule for rule in before if not rule.ports or port in rule.ports],
             [rule for rule in rules if (port in rule.ports if port is not None else not rule.ports)],
@@ -202,10 +253,39 @@ def _covers(old: NetworkPolicy | None, new: NetworkPolicy, direction: Direction)
     )
 
 
+def _same_pods(old: Meaning, new: Meaning) -> bool:
+    """Say whether the new one is for pods of the old one alone."""
+    if old.pods is None or new.pods is None:
+        return old.pods == new.pods and old.not_understood == new.not_understood
+    return new.pods.implies(old.pods)
+
+
 def _covers_port(before: list[Rule], rules: list[Rule]) -> bool:
     everybody = any(rule.everybody for rule in rules)
     return (not everybody or any(rule.everybody for rule in before)) and _addresses(rules) <= _addresses(before)
 
 
+def _covers_peers(before: Sequence[Rule], rules: Sequence[Rule]) -> bool:
+    """Say whether each peer by selectors is within one that stood on its ports."""
+    known = {(peer.namespaces, peer.pods, rule.ports) for rule in before for peer in rule.peers}
+    fresh = [(rule, peer) for rule in rules for peer in rule.peers]
+    fresh = [(rule, peer) for rule, peer in fresh if (peer.namespaces, peer.pods, rule.ports) not in known]
+    if len(fresh) * _size(before) > COMPARED // 10:
+        return False
+    return all(any(_opened(was, rule, peer) for was in before) for rule, peer in fresh)
+
+
+def _opened(was: Rule, rule: Rule, peer: Peer) -> bool:
+    """Say whether a former rule opened what `rule` opens to `peer`."""
+    on_its_ports = not was.ports or (bool(rule.ports) and rule.ports <= was.ports)
+    return on_its_ports and (was.everybody or any(_within(peer, each) for each in was.peers))
+
+
+def _within(peer: Peer, other: Peer) -> bool:
+    if peer.namespaces is None or other.namespaces is None:
+        return peer.namespaces is other.namespaces and peer.pods.implies(other.pods)
+    return peer.namespaces.implies(other.namespaces) and peer.pods.implies(other.pods)
+
+
 def _size(rules: Iterable[Rule]) -> int:
-    return sum(1 + len(rule.addresses.ipv4) + len(rule.addresses.ipv6) for rule in rules)
+    return sum(1 + len(rule.addresses.ipv4) + len(rule.addresses.ipv6) + len(rule.peers) for rule in rules)

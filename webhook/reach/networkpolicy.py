@@ -6,51 +6,14 @@ server would refuse is an `UnreadableError`. Source:
 https://kubernetes.io/docs/reference/kubernetes-api/policy-resources/network-policy-v1/
 """
 
-from collections.abc import Hashable
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, StrictStr, TypeAdapter, ValidationError
 
 from webhook.errors import UnreadableError
-from webhook.reach.addresses import EVERYWHERE, Addresses, read_cidr, union
-from webhook.selector import Selector, read_selector
-
-Direction = Literal["ingress", "egress"]
-Ports = frozenset[Hashable]
-"""What each entry of a rule's ports says; empty means every port."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """
-    The addresses that one rule opens (selectors of pods open none) on `ports`; `path` is where it stands.
-
-    `everybody` says that it names no peers: it opens every pod of the cluster, too.
-    """
-
-    path: str
-    addresses: Addresses
-    ports: Ports
-    everybody: bool
-
-
-@dataclass(frozen=True, slots=True)
-class NetworkPolicy:
-    """
-    Which pods it selects and what it opens; a direction without effect is None.
-
-    `denials` is what a CNI's kind closes besides, in words that are the same for the same denials.
-    """
-
-    pods: Selector
-    ingress: tuple[Rule, ...] | None
-    egress: tuple[Rule, ...] | None
-    denials: bytes = b""
-
-    def rules(self, direction: Direction) -> tuple[Rule, ...] | None:
-        """Return the rules of one direction, None where it has no effect."""
-        return self.ingress if direction == "ingress" else self.egress
+from webhook.reach.addresses import EVERYWHERE, Addresses, union
+from webhook.reach.policy import Direction, Findings, Meaning, Peer, Rule
+from webhook.selector import read_selector
 
 
 def _empty_for_null(value: Any) -> Any:
@@ -104,7 +67,7 @@ class _Spec(_Model):
 _SPEC = TypeAdapter(_Spec)
 
 
-def read_network_policy(spec: object) -> NetworkPolicy:
+def read_network_policy(spec: object) -> Meaning:
     """Return the meaning of a NetworkPolicy's `spec` (None counts as `{}`); raises `UnreadableError`."""
     try:
         read = _SPEC.validate_python(_empty_for_null(spec))
@@ -113,35 +76,33 @@ def read_network_policy(spec: object) -> NetworkPolicy:
         where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
         raise UnreadableError(f"spec{where} cannot be read: {first['msg']}") from error
     types = read.policyTypes or (("Ingress", "Egress") if read.egress else ("Ingress",))
-    return NetworkPolicy(
-        pods=read_selector(read.podSelector),
-        ingress=_read_rules("ingress", read.ingress) if "Ingress" in types else None,
-        egress=_read_rules("egress", read.egress) if "Egress" in types else None,
-    )
+    found = Findings()
+    ingress = _read_rules("ingress", read.ingress, found) if "Ingress" in types else None
+    egress = _read_rules("egress", read.egress, found) if "Egress" in types else None
+    return Meaning(read_selector(read.podSelector), ingress, egress, malformed=tuple(found.malformed))
 
 
-def _read_rules(direction: Direction, rules: tuple[_Rule, ...]) -> tuple[Rule, ...]:
-    return tuple(_read_rule(f"spec.{direction}[{index}]", direction, rule) for index, rule in enumerate(rules))
+def _read_rules(direction: Direction, rules: tuple[_Rule, ...], found: Findings) -> tuple[Rule, ...]:
+    return tuple(_read_rule(f"spec.{direction}[{index}]", direction, rule, found) for index, rule in enumerate(rules))
 
 
-def _read_rule(path: str, direction: Direction, rule: _Rule) -> Rule:
-    peers = rule.sources if direction == "ingress" else rule.targets
-    addresses = union(_read_peer(path, peer) for peer in peers) if peers else EVERYWHERE
+def _read_rule(path: str, direction: Direction, rule: _Rule, found: Findings) -> Rule:
+    side, peers = ("from", rule.sources) if direction == "ingress" else ("to", rule.targets)
+    read = [_read_peer(f"{path}.{side}[{index}]", peer, found) for index, peer in enumerate(peers)]
     return Rule(
         path,
-        addresses,
+        union(each for each in read if isinstance(each, Addresses)) if peers else EVERYWHERE,
         frozenset((port.port, port.endPort, port.protocol or "TCP") for port in rule.ports),
         everybody=not peers,
+        peers=tuple(each for each in read if isinstance(each, Peer)),
     )
 
 
-def _read_peer(path: str, peer: _Peer) -> Addresses:
+def _read_peer(path: str, peer: _Peer, found: Findings) -> Addresses | Peer:
     selects = peer.podSelector is not None or peer.namespaceSelector is not None
     if (peer.ipBlock is None) != selects:
-        raise UnreadableError(f"{path} has a peer that is not either an ipBlock or selectors")
-    if peer.ipBlock is None:
-        # Judged by other rules, but what cannot be read is refused here already.
-        read_selector(peer.podSelector)
-        read_selector(peer.namespaceSelector)
-        return Addresses()
-    return read_cidr(peer.ipBlock.cidr) - union(read_cidr(each) for each in peer.ipBlock.excepted)
+        raise UnreadableError(f"{path} is not either an ipBlock or selectors")
+    if peer.ipBlock is not None:
+        return found.block(f"{path}.ipBlock", peer.ipBlock.cidr, peer.ipBlock.excepted)
+    namespaces = None if peer.namespaceSelector is None else read_selector(peer.namespaceSelector)
+    return Peer(path, namespaces, read_selector(peer.podSelector))

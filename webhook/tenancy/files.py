@@ -5,7 +5,7 @@ The four kinds of ours are refused for what is wrong in them; Namespaces and pol
 so whatever they say is taken as it is. A name that does not exist is a warning: it denies what depends on it.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,20 @@ from typing import Any
 from pydantic import ValidationError
 
 from webhook.errors import ManifestError
-from webhook.model import DOMAIN, WORKSPACE_LABEL, Baseline, Namespace, Policy, Tenant
+from webhook.model import DOMAIN, WORKSPACE_LABEL, Baseline, Namespace, Policy, PolicyKind, Tenant
 from webhook.tenancy.manifests import Manifest, read_manifests
 from webhook.tenancy.specs import KINDS, is_name, read_baseline, read_tenant
 from webhook.tenancy.tree import Holdings, Tree, grow
 
 API_VERSION = f"{DOMAIN}/v1alpha1"
-_POLICIES = frozenset({("networking.k8s.io/v1", "NetworkPolicy"), ("cilium.io/v2", "CiliumNetworkPolicy")})
+_POLICIES: Mapping[tuple[str, str], PolicyKind] = {
+    ("networking.k8s.io/v1", "NetworkPolicy"): "NetworkPolicy",
+    ("cilium.io/v2", "CiliumNetworkPolicy"): "CiliumNetworkPolicy",
+    ("crd.projectcalico.org/v1", "NetworkPolicy"): "NetworkPolicy.crd.projectcalico.org",
+    ("crd.projectcalico.org/v1", "NetworkSet"): "NetworkSet.crd.projectcalico.org",
+    ("projectcalico.org/v3", "NetworkPolicy"): "NetworkPolicy.projectcalico.org",
+    ("projectcalico.org/v3", "NetworkSet"): "NetworkSet.projectcalico.org",
+}
 # What `kubectl get -o yaml` shows, so that it can be put into a file as it is.
 _TOP = frozenset({"apiVersion", "kind", "metadata", "spec", "status"})
 _METADATA = frozenset({
@@ -75,13 +82,14 @@ def load_tree(path: Path) -> Loading:
 
 def _sort(manifest: Manifest, found: _Found) -> None:
     api_version, kind = manifest.data["apiVersion"], manifest.data["kind"]
-    namespace = manifest.data["metadata"].get("namespace") if (api_version, kind) in _POLICIES else ""
-    identity = (kind, str(namespace), manifest.data["metadata"]["name"])
+    policy_kind = _POLICIES.get((api_version, kind))
+    namespace = manifest.data["metadata"].get("namespace") if policy_kind else ""
+    identity = (policy_kind or kind, str(namespace), manifest.data["metadata"]["name"])
     try:
         if api_version == "v1" and kind == "Namespace":
             found.namespaces.append(_namespace(manifest))
-        elif (api_version, kind) in _POLICIES:
-            found.policies.append(_policy(manifest))
+        elif policy_kind:
+            found.policies.append(_policy(manifest, policy_kind))
         elif api_version.split("/")[0] == DOMAIN:
             _read_ours(manifest, found)
         else:
@@ -150,11 +158,11 @@ def _namespace(manifest: Manifest) -> Namespace:
     return Namespace(metadata["name"], _texts(manifest, "labels"), _texts(manifest, "annotations"))
 
 
-def _policy(manifest: Manifest) -> Policy:
-    metadata, kind = manifest.data["metadata"], manifest.data["kind"]
+def _policy(manifest: Manifest, kind: PolicyKind) -> Policy:
+    metadata = manifest.data["metadata"]
     namespace = metadata.get("namespace")
     if not isinstance(namespace, str) or not namespace:
-        what = f"a {kind} that stands for one in the cluster needs metadata.namespace"
+        what = f"a {manifest.data['kind']} that stands for one in the cluster needs metadata.namespace"
         raise manifest.error(("metadata", "name"), what)
     content = manifest.data.get("spec") if kind == "NetworkPolicy" else manifest.data
     return Policy(namespace, metadata["name"], _texts(manifest, "labels"), content, kind)

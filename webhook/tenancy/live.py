@@ -8,7 +8,7 @@ indexes of tenants and baselines are made anew when one of those changes, which 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import structlog
 from pydantic import ValidationError
@@ -22,7 +22,7 @@ Key = tuple[str, str]
 """The namespace of an object, empty for none, and its name."""
 
 TENANTS: tuple[TenantKind, ...] = ("Organization", "Project", "Workspace")
-POLICIES: tuple[PolicyKind, ...] = ("NetworkPolicy", "CiliumNetworkPolicy")
+POLICIES: tuple[PolicyKind, ...] = get_args(PolicyKind)
 KINDS = (*TENANTS, "NetworkBaseline", "Namespace", *POLICIES)
 
 _ATTACHED = ("annotations", "finalizers", "ownerReferences")
@@ -170,10 +170,10 @@ class LiveTree:
         match kind:
             case "Namespace":
                 self._namespaces[name] = read_namespace(thing)
-            case "NetworkPolicy" | "CiliumNetworkPolicy":
+            case _ if kind in POLICIES:
                 # No baseline applies there, so nobody ever asks for them.
                 if namespace not in RESERVED:
-                    self._policies.put(_read_policy(kind, thing))
+                    self._policies.put(_read_policy(cast("PolicyKind", kind), thing))
             case _:
                 self._store_ours(kind, name, thing)
 
@@ -205,7 +205,7 @@ class LiveTree:
                 self._namespaces.pop(name, None)
             case "NetworkBaseline":
                 self._baselines.pop(name, None)
-            case "NetworkPolicy" | "CiliumNetworkPolicy":
+            case _ if kind in POLICIES:
                 self._policies.drop(kind, namespace, name)
             case _:
                 self._tenants[cast("TenantKind", kind)].pop(name, None)
@@ -219,7 +219,7 @@ class LiveTree:
                 self._namespaces = {}
             case "NetworkBaseline":
                 self._baselines = {}
-            case "NetworkPolicy" | "CiliumNetworkPolicy":
+            case _ if kind in POLICIES:
                 self._policies = self._policies.without(kind)
             case _:
                 self._tenants[cast("TenantKind", kind)] = {}

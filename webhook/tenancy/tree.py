@@ -132,11 +132,16 @@ class Tree:
         )
 
     def _injected(self, policy: Policy) -> bool:
-        """Say whether it is one of a baseline's; the labels alone could be anybody's from before our day."""
+        """
+        Say whether it is one of a baseline's.
+
+        The labels alone could be anybody's from before our day, and those of a CNI's kind always are.
+        """
         name = policy.labels.get(BASELINE_LABEL, "")
         baseline = self.baselines.get(name)
         return (
-            policy.labels.get(MANAGED_BY_LABEL) == "portcullis"
+            policy.kind == "NetworkPolicy"
+            and policy.labels.get(MANAGED_BY_LABEL) == "portcullis"
             and baseline is not None
             and any(policy.name == f"{name}.{each.name}" for each in baseline.policies)
         )

@@ -2,7 +2,8 @@
 # title: The one shape of a violation
 # description: >-
 #   A rule's id is its package's last two names, so a folder is all that a rule needs. `level` is the most that comes of
-#   it (enforce or warn), `fixed` says that no enforcement setting softens it.
+#   it (enforce or warn), `fixed` says that no enforcement setting softens it, `follows`, where there is one, which rule
+#   tells the cause.
 package portcullis.result
 
 violation(chain, message) := {
@@ -20,6 +21,10 @@ fixed(chain, message) := object.union(violation(chain, message), {"fixed": true}
 # METADATA
 # description: What only warns, whatever the enforcement.
 warning(chain, message) := object.union(violation(chain, message), {"level": "warn"})
+
+# METADATA
+# description: A violation that says nothing more where the rule `cause` refuses already; it holds where that one does not.
+following(chain, message, cause) := object.union(violation(chain, message), {"follows": cause})
 
 id(chain) := concat("/", [replace(name, "_", "-") | some name in array.slice(path, count(path) - 3, count(path) - 1)]) if {
 	path := chain[0].path

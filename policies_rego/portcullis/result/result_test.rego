@@ -12,6 +12,10 @@ shape := {"rule": "a-b/c-d-e", "severity": "low", "message": "m", "level": "enfo
 
 test_deny_violation if result.violation(chain, "m") == shape
 
+test_deny_following if {
+	result.following(chain, "m", "x/y") == object.union(shape, {"follows": "x/y"})
+}
+
 test_deny_fixed if result.fixed(chain, "m") == object.union(shape, {"fixed": true})
 
 test_deny_warning if result.warning(chain, "m") == object.union(shape, {"level": "warn"})

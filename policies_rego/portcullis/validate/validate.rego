@@ -28,8 +28,20 @@ decision := {
 # By folder, category and rule: a name put together for each would cost a tenth of the decision.
 ran contains [category, name] if data.portcullis.rules[category][name].deny
 
-weighed contains object.union(violation, {"action": action(violation)}) if {
+weighed contains violation if {
+	some violation in found
+	not object.get(violation, "follows", "") in causes
+}
+
+found contains object.union(violation, {"action": action(violation)}) if {
 	some violation in data.portcullis.rules[_][_].deny
+}
+
+# The rules that refuse for themselves: what only follows from one of them is not told twice.
+causes contains violation.rule if {
+	some violation in found
+	violation.action == "enforce"
+	object.get(violation, "follows", "") == ""
 }
 
 refused if {

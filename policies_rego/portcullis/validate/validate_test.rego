@@ -6,17 +6,19 @@ import data.portcullis.validate
 shipped := {
 	["baseline", "managed_policy"],
 	["baseline", "namespace_labels"],
+	["guardrail", "all_namespaces"],
+	["guardrail", "cross_project"],
 	["guardrail", "from_anywhere"],
+	["guardrail", "malformed"],
+	["guardrail", "not_understood"],
+	["guardrail", "protected_cidr"],
 	["guardrail", "to_anywhere"],
 	["rbac", "cluster_policy"],
 	["rbac", "namespace"],
 	["rbac", "namespace_policy"],
 }
 
-asked := object.union(
-	fixtures.created(fixtures.ada, fixtures.network_policy, fixtures.policy, fixtures.checkout),
-	{"reach": {"unreadable_beside": [], "unreadable": [], "ingress": fixtures.narrow, "egress": null}},
-)
+asked := fixtures.opened(fixtures.reach(fixtures.narrow, null))
 
 by(who) := fixtures.put(asked, "/user", who)
 
@@ -74,7 +76,7 @@ test_deny_stranger if {
 test_deny_every_rule_that_finds_something if {
 	document := object.union(
 		fixtures.put(by(fixtures.zed), "/object", fixtures.object_of("dev", "a.b", {})),
-		{"request": {"name": "a.b"}, "reach": {"ingress": fixtures.opening(1, 1), "egress": fixtures.opening(1, 1)}},
+		{"request": {"name": "a.b"}, "reaches": [fixtures.reach(fixtures.opening(1, 1), fixtures.opening(1, 1))]},
 	)
 	found := {each.rule | some each in decision(document).violations}
 	found == {"rbac/namespace-policy", "baseline/managed-policy", "guardrail/from-anywhere", "guardrail/to-anywhere"}
@@ -221,4 +223,23 @@ test_deny_undecided_whatever_the_rules_find if {
 test_allow_break_glass_without_the_tree if {
 	found := decision(unloaded(by(fixtures.root)))
 	[found.allowed, found.break_glass, found.undecided] == [true, true, "the tenant tree is not loaded"]
+}
+
+following := object.union(violation("c/d"), {"follows": "a/b"})
+
+rules_of(found) := {each.rule | some each in found.violations}
+
+test_deny_what_follows_is_not_told_beside_its_cause if {
+	both := {"a": {"b": {"deny": {violation("a/b")}}}, "c": {"d": {"deny": {following}}}}
+	rules_of(ruled(asked, both)) == {"a/b"}
+}
+
+test_deny_what_follows_holds_where_its_cause_does_not if {
+	alone := ruled(asked, {"c": {"d": {"deny": {following}}}})
+	[alone.allowed, rules_of(alone)] == [false, {"c/d"}]
+	both := {"a": {"b": {"deny": {violation("a/b")}}}, "c": {"d": {"deny": {following}}}}
+	softened := ruled(fixtures.put(asked, "/enforcement", {"a/b": "audit"}), both)
+	[softened.allowed, rules_of(softened)] == [false, {"a/b", "c/d"}]
+	ring := {"a": {"b": {"deny": {object.union(violation("a/b"), {"follows": "c/d"})}}}, "c": {"d": {"deny": {following}}}}
+	rules_of(ruled(asked, ring)) == {"a/b", "c/d"}
 }

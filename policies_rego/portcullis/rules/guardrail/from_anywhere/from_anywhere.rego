@@ -11,28 +11,15 @@
 #   remediation: Name each source by podSelector, namespaceSelector or a CIDR, or ask an OrgAdmin for the guardrail `fromAnywhere`.
 package portcullis.rules.guardrail.from_anywhere
 
-import data.portcullis.asked
 import data.portcullis.guardrails
-import data.portcullis.result
 
 deny contains violation if {
-	wide
-	not guardrails.narrows("ingress")
-	violation := result.violation(rego.metadata.chain(), $"{asked.line}: {reason}")
+	some index in guardrails.judged
+	not guardrails.narrow(index, "ingress")
+	guardrails.refuses("fromAnywhere")
+	violation := guardrails.violation(rego.metadata.chain(), index, "ingress", reason(index))
 }
 
-deny contains violation if {
-	wide
-	guardrails.narrows("ingress")
-	violation := result.warning(rego.metadata.chain(), $"{asked.line} as it is, but it opens nothing more: {reason}")
-}
-
-wide if {
-	guardrails.judged
-	not guardrails.narrow("ingress")
-	guardrails.setting(input.places.new, "fromAnywhere", "Deny") != "Allow"
-}
-
-default reason := "what it opens is not known"
-
-reason := guardrails.why("ingress", "source")
+reason(index) := said if {
+	said := guardrails.why(index, "ingress", "source")
+} else := "what it opens is not known"

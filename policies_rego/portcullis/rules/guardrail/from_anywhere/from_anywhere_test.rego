@@ -5,21 +5,17 @@ import data.portcullis.rules.guardrail.from_anywhere
 
 refused := {"rule": "guardrail/from-anywhere", "severity": "critical", "level": "enforce", "fixed": false}
 
+following := object.union(refused, {"follows": "guardrail/malformed"})
+
 warned := object.union(refused, {"level": "warn"})
 
 wide := fixtures.opening(0.25, 0.1)
 
 narrowing := fixtures.put(wide, "/widens", false)
 
-creation(opening) := fixtures.put(
-	fixtures.created(fixtures.ada, fixtures.network_policy, fixtures.policy, fixtures.checkout),
-	"/reach", {"unreadable_beside": [], "unreadable": [], "ingress": opening, "egress": null},
-)
+creation(opening) := fixtures.opened(fixtures.reach(opening, null))
 
-change(opening) := fixtures.put(
-	fixtures.updated(fixtures.ada, fixtures.network_policy, fixtures.policy, fixtures.policy, [fixtures.checkout, fixtures.checkout]),
-	"/reach", {"unreadable_beside": [], "unreadable": [], "ingress": opening, "egress": null},
-)
+change(opening) := fixtures.reopened(fixtures.reach(opening, null))
 
 test_allow_empty_document if from_anywhere.deny == set() with input as {}
 
@@ -30,7 +26,7 @@ test_allow_narrow_policy if {
 }
 
 test_allow_other_direction if {
-	from_anywhere.deny == set() with input as fixtures.put(creation(null), "/reach/egress", wide)
+	from_anywhere.deny == set() with input as fixtures.put(creation(null), "/reaches/0/egress", wide)
 }
 
 test_deny_wide_policy if {
@@ -49,13 +45,13 @@ test_deny_unbounded if {
 
 test_deny_unreadable if {
 	parts := ["it cannot be read: spec.y is no address"]
-	fixtures.denied(from_anywhere.deny, refused, parts) with input as fixtures.put(creation(null), "/reach/unreadable", ["spec.y is no address"])
+	fixtures.denied(from_anywhere.deny, following, parts) with input as fixtures.put(creation(null), "/reaches/0/unreadable", ["spec.y is no address"])
 }
 
 # What Python did not gather is not known to be narrow; the message may be vague, the denial not.
 test_deny_without_reach if {
-	[violation] = [each | some each in from_anywhere.deny] with input as fixtures.put(creation(null), "/reach", null)
-	object.remove(violation, {"message"}) == refused
+	[violation] = [each | some each in from_anywhere.deny] with input as fixtures.put(creation(null), "/reaches", [])
+	object.remove(violation, {"message"}) == following
 	startswith(violation.message, "ada may not create NetworkPolicy dev/web: ")
 }
 
@@ -63,7 +59,7 @@ test_deny_without_reach if {
 test_deny_reason_that_is_undefined if {
 	parts := ["ada may not create NetworkPolicy dev/web: what it opens is not known"]
 	fixtures.denied(from_anywhere.deny, refused, parts) with input as creation(wide)
-		with data.portcullis.guardrails.why as data.portcullis.asked.agrees
+		with data.portcullis.guardrails.why as nothing
 }
 
 test_deny_update_that_widens if {
@@ -100,3 +96,20 @@ test_allow_where_no_baseline_applies if {
 	from_anywhere.deny == set() with input as fixtures.put(creation(wide), "/places/new/baselines", [])
 	from_anywhere.deny == set() with input as fixtures.put(change(narrowing), "/places/new/baselines", [])
 }
+
+test_allow_adoption_warns_of_what_stands if {
+	parts := ["NetworkPolicy old, which stands in namespace dev, would be refused today: its addresses add up to 25 %"]
+	fixtures.denied(from_anywhere.deny, warned, parts) with input as fixtures.adopted(fixtures.reach(wide, null))
+	from_anywhere.deny == set() with input as fixtures.adopted(fixtures.reach(fixtures.narrow, null))
+}
+
+test_deny_beside_what_is_not_understood if {
+	document := fixtures.put(creation(fixtures.narrow), "/reaches/0/not_understood_beside", ["CiliumNetworkPolicy x: spec.y"])
+	parts := ["what it adds up to is not known: CiliumNetworkPolicy x: spec.y is not understood"]
+	fixtures.denied(from_anywhere.deny, refused, parts) with input as document
+	hidden := ["what it adds up to is not known: a policy that stands there is not understood"]
+	fixtures.denied(from_anywhere.deny, refused, hidden) with input as fixtures.put(document, "/user", fixtures.zed)
+	from_anywhere.deny == set() with input as fixtures.put(document, "/tenants/Project~1payments/guardrails", {"notUnderstood": "Allow"})
+}
+
+nothing(_, _, _) := input.nothing

@@ -11,28 +11,15 @@
 #   remediation: Name each target by podSelector, namespaceSelector or a CIDR, or ask an OrgAdmin for the guardrail `toAnywhere`.
 package portcullis.rules.guardrail.to_anywhere
 
-import data.portcullis.asked
 import data.portcullis.guardrails
-import data.portcullis.result
 
 deny contains violation if {
-	wide
-	not guardrails.narrows("egress")
-	violation := result.violation(rego.metadata.chain(), $"{asked.line}: {reason}")
+	some index in guardrails.judged
+	not guardrails.narrow(index, "egress")
+	guardrails.refuses("toAnywhere")
+	violation := guardrails.violation(rego.metadata.chain(), index, "egress", reason(index))
 }
 
-deny contains violation if {
-	wide
-	guardrails.narrows("egress")
-	violation := result.warning(rego.metadata.chain(), $"{asked.line} as it is, but it opens nothing more: {reason}")
-}
-
-wide if {
-	guardrails.judged
-	not guardrails.narrow("egress")
-	guardrails.setting(input.places.new, "toAnywhere", "Deny") != "Allow"
-}
-
-default reason := "what it opens is not known"
-
-reason := guardrails.why("egress", "target")
+reason(index) := said if {
+	said := guardrails.why(index, "egress", "target")
+} else := "what it opens is not known"

@@ -1,0 +1,85 @@
+"""Gathers what policies open: the one under review, or those that a namespace under review holds."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+
+from webhook.decision.document import Places
+from webhook.errors import UnreadableError
+from webhook.model import PROTECTED_CIDRS, Place, Policy, Reach
+from webhook.reach.addresses import Addresses, Range, read_cidr
+from webhook.reach.facts import Meanings, Reading, reach_of
+from webhook.reach.kinds import READERS, kind_of
+from webhook.review.envelope import Reviewed, ReviewRequest
+from webhook.tenancy.crossing import Borders
+from webhook.tenancy.tree import Tree
+
+MOST_STANDING = 50
+"""Policies that stand in a namespace under review and are judged one by one; the others are counted."""
+_NAT64 = 0x64FF9B << 96
+"""64:ff9b::/96, by which IPv6 leads to all of IPv4 (RFC 6052)."""
+
+
+def reaches(review: ReviewRequest, tree: Tree, places: Places, meanings: Meanings) -> tuple[Reach, ...]:
+    """Return what each policy opens that the request puts in force; none where no baseline applies."""
+    new, place = review.object, places.new
+    if new is None or review.operation == "DELETE" or place is None or not place.baselines:
+        return ()
+    if (review.kind.group, review.kind.kind) == ("", "Namespace"):
+        return _standing(tree, places, meanings)
+    kind = kind_of(review.kind.group, review.kind.kind)
+    if kind not in READERS:
+        return ()
+    others = tree.standing_policies(new.metadata.namespace, but=new.metadata.name, kind=kind)
+    reading = replace(_reading(tree, place, meanings), kind=READERS[kind])
+    return (reach_of(_content(kind, new), _content(kind, review.old_object), others, reading),)
+
+
+def _content(kind: str, each: Reviewed | None) -> object:
+    """Return what the kind's reader reads, None where there is no object."""
+    if each is None or kind != "NetworkPolicy":
+        return each.raw if each else None
+    return each.raw.get("spec") or {}
+
+
+def _reading(tree: Tree, place: Place, meanings: Meanings) -> Reading:
+    own = (cidr for key in place.path for cidr in _protecting(tree, key))
+    protected = {cidr: _protected(cidr) for cidr in (*PROTECTED_CIDRS, *own)}
+    return Reading(meanings=meanings, crosses=Borders(tree, place.project).crossed, protected=protected)
+
+
+def _protecting(tree: Tree, key: str) -> Iterable[str]:
+    cidrs = tree.tenants[key].guardrails.get("protectedCIDRs", ())
+    return () if isinstance(cidrs, str) else cidrs
+
+
+@cache
+def _protected(cidr: str) -> Addresses:
+    """Return a protected range, with where NAT64 finds it."""
+    plain = read_cidr(cidr)
+    mapped: tuple[Range, ...] = tuple((_NAT64 | first, _NAT64 | last) for first, last in plain.ipv4)
+    return plain | Addresses(ipv6=mapped)
+
+
+def _standing(tree: Tree, places: Places, meanings: Meanings) -> tuple[Reach, ...]:
+    """
+    Return what the policies open that stand in a namespace when it is created, changes hands or comes under a baseline.
+
+    They may be orphans of a former owner of the name.
+    """
+    place, old = places.new, places.old
+    if place is None or (old and old.baselines and (old.workspace, old.project) == (place.workspace, place.project)):
+        return ()
+    standing = tree.standing_policies(place.namespace, but="")
+    reading = _reading(tree, place, meanings)
+    told = [_reach_of_standing(each, standing, reading) for each in standing[:MOST_STANDING]]
+    if len(standing) > MOST_STANDING:
+        why = "more policies stand there than are judged at once: `kubectl get networkpolicies` shows them"
+        told.append(Reach(policy=f"{len(standing) - MOST_STANDING} further policies", unreadable=(why,)))
+    return tuple(told)
+
+
+def _reach_of_standing(policy: Policy, standing: Sequence[Policy], reading: Reading) -> Reach:
+    others = [each for each in standing if each is not policy]
+    reach = reach_of(policy.spec, None, others, replace(reading, kind=READERS[policy.kind]))
+    return replace(reach, policy=f"{policy.kind.partition('.')[0]} {policy.name}")
