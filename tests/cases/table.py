@@ -2,7 +2,8 @@
 The rule book by example: who asks what, and by which rules it is denied.
 
 A denial lists every rule that denies it; without the folder of one of them the others still do, and without the only
-one the same request is allowed. That is how the table shows that a rule is needed.
+one the same request is allowed, or denied by those that had nothing to add. That is how the table shows that a rule is
+needed.
 """
 
 from dataclasses import dataclass
@@ -52,17 +53,23 @@ MANAGED = "baseline/managed-policy"
 LABELS = "baseline/namespace-labels"
 FROM_ANYWHERE = "guardrail/from-anywhere"
 TO_ANYWHERE = "guardrail/to-anywhere"
+ALL_NAMESPACES = "guardrail/all-namespaces"
+CROSS_PROJECT = "guardrail/cross-project"
+PROTECTED = "guardrail/protected-cidr"
+MALFORMED = "guardrail/malformed"
+NOT_UNDERSTOOD = "guardrail/not-understood"
 
 PENDING = '{"reason":"the namespace is new: its baseline policies are not applied yet","revision":"","state":"Pending"}'
 
 
 @dataclass(frozen=True)
 class Case:
-    """A request and the rules that deny it; none: it is allowed."""
+    """A request and the rules that deny it; none: it is allowed. Without its only rule it is denied by `otherwise`."""
 
     id: str
     asked: Asked
     denied_by: tuple[str, ...] = ()
+    otherwise: tuple[str, ...] = ()
 
 
 def create(caller: Caller, new: Json, kind: tuple[str, str, str, str] = NETPOL, **rest: object) -> Asked:
@@ -442,6 +449,25 @@ def _namespace_labels() -> list[Case]:
     return _cases("namespace-labels", allowed, denied, LABELS)
 
 
+UNREAD = (FROM_ANYWHERE, TO_ANYWHERE, ALL_NAMESPACES, PROTECTED)
+"""The guardrails that refuse by default what cannot be read, if nobody else does."""
+_ODD = frozenset({"ipv4-mapped", "leading-zeros-and-host-bits"})
+_PAST_METADATA = frozenset(
+    {
+        "exactly-a-quarter",
+        "a-quarter-of-global-ipv6",
+        "together-with-what-stands",
+        "together-by-selecting-all-pods",
+    }
+)
+
+
+def _also(rule: str, name: str) -> tuple[str, ...]:
+    """Return the rules that deny a case as well: egress to everywhere leads to the metadata service, too."""
+    protected = (PROTECTED,) if rule == TO_ANYWHERE and name not in _PAST_METADATA else ()
+    return protected + ((MALFORMED,) if name in _ODD else ())
+
+
 def _guardrails() -> list[Case]:
     halves = {"matchLabels": {"app": "halves"}}
     elsewhere = {"matchLabels": {"app": "elsewhere"}}
@@ -506,7 +532,9 @@ def _guardrails() -> list[Case]:
             ),
             "old-and-new-swapped": update(ADA, policy("checkout-dev", spec=spec("10.0.0.0/8")), standing),
         }
-        cases += _cases(rule.split("/")[1], allowed, denied, rule)
+        topic = rule.split("/")[1]
+        cases += [Case(f"{topic}/allow-{name}", asked) for name, asked in allowed.items()]
+        cases += [Case(f"{topic}/deny-{name}", asked, (rule, *_also(rule, name))) for name, asked in denied.items()]
         unreadable: Json = {**whole, field: [{peers: [{"ipBlock": {"cidr": "10.0.0.0"}}]}]}
         mixed: Json = {**whole, field: [{peers: [{"ipBlock": {"cidr": "10.0.0.0/8"}, "podSelector": {}}]}]}
         for name, each in {
@@ -515,7 +543,7 @@ def _guardrails() -> list[Case]:
             "spec-that-is-a-list": [1],
         }.items():
             asked = create(ADA, policy("checkout-dev", spec=each))  # type: ignore[arg-type]  # wrong on purpose
-            cases.append(Case(f"{rule.split('/')[1]}/deny-{name}", asked, (FROM_ANYWHERE, TO_ANYWHERE)))
+            cases.append(Case(f"{topic}/deny-{name}", asked, (MALFORMED,), UNREAD))
     cases.append(
         Case("from-anywhere/allow-where-the-workspace-says-so", create(OZ, policy("open-dev", spec=allow_all)))
     )
@@ -524,7 +552,7 @@ def _guardrails() -> list[Case]:
 
 def _cilium() -> list[Case]:
     kind = ("cilium.io", "v2", "CiliumNetworkPolicy", "ciliumnetworkpolicies")
-    calico = ("projectcalico.org", "v3", "NetworkPolicy", "networkpolicies")
+    redirect = ("cilium.io", "v2", "CiliumLocalRedirectPolicy", "ciliumlocalredirectpolicies")
 
     def of(**spec: object) -> Asked:
         return create(ADA, other_policy(kind, "checkout-dev", spec={"endpointSelector": {}, **spec}), kind)
@@ -547,22 +575,25 @@ def _cilium() -> list[Case]:
         "own-pods": of(ingress=[{"fromEndpoints": [{"matchLabels": {"app": "web"}}], "toPorts": port}]),
         "small-block": of(egress=[{"toCIDR": ["10.0.0.0/8"]}, {"toCIDRSet": [{"cidr": "192.168.0.0/16"}]}]),
         "an-empty-rule-opens-nothing": of(ingress=[{}], egress=[{}]),
-        "cluster-entities": of(egress=[{"toEntities": ["kube-apiserver", "cluster"]}]),
+        "node-entities": of(egress=[{"toEntities": ["kube-apiserver", "host", "remote-node"]}]),
         "denials": of(egressDeny=[{"toEntities": ["world"]}]),
         "own-namespace-by-name": of(ingress=[peer("k8s:io.kubernetes.pod.namespace", "In", "checkout-dev")]),
         "update-that-keeps-its-denials": changed({**world, **closed}, {**world, **closed, "description": "x"}),
         "update-that-narrows": changed(world, {"ingress": [{"fromEntities": ["world-ipv4"]}]}),
     }
+    all_namespaces = {
+        "cluster-entity": of(egress=[{"toEntities": ["kube-apiserver", "cluster"]}]),
+        "pods-of-whatever-namespace": of(ingress=[peer("k8s:io.kubernetes.pod.namespace", "Exists")]),
+        "namespaces-by-a-label": of(ingress=[peer("k8s:io.cilium.k8s.namespace.labels.team", "In", "a")]),
+    }
     from_anywhere = {
         "world": of(ingress=[{"fromEntities": ["world"]}]),
-        "all": of(ingress=[{"fromEntities": ["cluster", "all"]}]),
         "only-ports": of(ingress=[{"toPorts": port}]),
         "empty-list-of-peers": of(ingress=[{"fromEndpoints": []}]),
         "everything": of(ingress=[{"fromCIDR": ["0.0.0.0/0"]}]),
         "halves": of(ingress=[{"fromCIDR": ["0.0.0.0/1"]}, {"fromCIDRSet": [{"cidr": "128.0.0.0/1"}]}]),
         "update-that-drops-a-denial": changed({**world, **closed}, world),
         "update-from-one-family-to-both": changed({"ingress": [{"fromEntities": ["world-ipv4"]}]}, world),
-        "update-from-the-world-to-all": changed(world, {"ingress": [{"fromEntities": ["all"]}]}),
         "update-from-icmp-to-ports": changed({"ingress": [{"icmps": [{}]}]}, {"ingress": [{"toPorts": [{}]}]}),
         "together-with-one-of-its-own-kind": of(
             ingress=[{"fromCIDR": ["32.0.0.0/3"]}], endpointSelector={"matchLabels": {"any:app": "cilium"}}
@@ -605,16 +636,183 @@ def _cilium() -> list[Case]:
             kind,
         ),
         "peers-of-the-other-direction": of(ingress=[{"toEntities": ["world"]}]),
-        "calico": create(ADA, other_policy(calico, "checkout-dev"), calico),
+        "local-redirects": create(ADA, other_policy(redirect, "checkout-dev", spec={"redirectBackend": {}}), redirect),
+        "an-entity-of-tomorrow": of(ingress=[{"fromEntities": ["moon"]}]),
+    }
+    several = {
+        "all": (of(ingress=[{"fromEntities": ["cluster", "all"]}]), (FROM_ANYWHERE, ALL_NAMESPACES)),
+        "update-from-the-world-to-all": (
+            changed(world, {"ingress": [{"fromEntities": ["all"]}]}),
+            (FROM_ANYWHERE, ALL_NAMESPACES),
+        ),
+        "a-selector-that-is-a-list": (of(endpointSelector=[]), (MALFORMED,)),
+        "leading-zeros": (of(egress=[{"toCIDR": ["010.0.0.0/8"]}]), (MALFORMED,)),
+        "metadata": (of(egress=[{"toCIDR": ["169.254.169.254"]}]), (PROTECTED,)),
     }
     return [
         *_cases("cilium", allowed, from_anywhere, FROM_ANYWHERE),
-        *_cases("cilium-egress", {}, to_anywhere, TO_ANYWHERE),
+        *_cases("cilium-namespaces", {}, all_namespaces, ALL_NAMESPACES),
+        *(Case(f"cilium-egress/deny-{name}", asked, (TO_ANYWHERE, PROTECTED)) for name, asked in to_anywhere.items()),
         *(
-            Case(f"cilium/deny-not-understood-{name}", asked, (FROM_ANYWHERE, TO_ANYWHERE))
+            Case(f"cilium/deny-not-understood-{name}", asked, (NOT_UNDERSTOOD,))
             for name, asked in not_understood.items()
         ),
+        *(
+            Case(f"cilium/deny-{name}", asked, rules, UNREAD if rules == (MALFORMED,) and "list" in name else ())
+            for name, (asked, rules) in several.items()
+        ),
     ]
+
+
+def _calico() -> list[Case]:
+    cases: list[Case] = []
+    for group, version in (("crd.projectcalico.org", "v1"), ("projectcalico.org", "v3")):
+        kind = (group, version, "NetworkPolicy", "networkpolicies")
+        sets = (group, version, "NetworkSet", "networksets")
+        topic = f"calico-{version}"
+
+        def of(side: Json, kind: tuple[str, str, str, str] = kind, field: str = "ingress", **rest: object) -> Asked:
+            peer = "source" if field == "ingress" else "destination"
+            rule = {"action": rest.pop("action", "Allow"), peer: side}
+            return create(
+                ADA, other_policy(kind, "checkout-dev", spec={"selector": "all()", field: [rule], **rest}), kind
+            )
+
+        def nets(*cidrs: str, kind: tuple[str, str, str, str] = sets) -> Asked:
+            return create(ADA, other_policy(kind, "checkout-dev", "nets", {"nets": list(cidrs)}), kind)
+
+        allowed = {
+            "own-pods": of({"selector": "app == 'web' && has(tier)"}),
+            "small-block": of({"nets": ["10.0.0.0/8"]}, field="egress"),
+            "namespace-by-name": of({"namespaceSelector": "projectcalico.org/name == 'refunds-dev'"}),
+            "denial": of({}, action="Deny"),
+            "small-set": nets("10.0.0.0/8"),
+        }
+        denied = {
+            "no-source": (of({}), (FROM_ANYWHERE,)),
+            "pass": (of({}, action="Pass"), (FROM_ANYWHERE,)),
+            "all-but-some": (of({"notNets": ["10.0.0.0/8"]}), (FROM_ANYWHERE,)),
+            "all-but-some-pods": (of({"notSelector": "app == 'web'"}), (FROM_ANYWHERE,)),
+            "halves": (of({"nets": ["0.0.0.0/1", "128.0.0.0/1"]}), (FROM_ANYWHERE,)),
+            "no-destination": (of({}, field="egress"), (TO_ANYWHERE, PROTECTED)),
+            "metadata": (of({"nets": ["169.254.0.0/16"]}, field="egress"), (PROTECTED,)),
+            "set-of-everywhere": (nets("0.0.0.0/0"), (FROM_ANYWHERE, TO_ANYWHERE, PROTECTED)),
+            "all-namespaces": (of({"namespaceSelector": "all()"}), (ALL_NAMESPACES,)),
+            "namespaces-by-a-label": (of({"namespaceSelector": "team == 'a'"}), (ALL_NAMESPACES,)),
+            "malformed": (of({"nets": ["10.0.0.1/8"]}), (MALFORMED,)),
+            "global": (of({"namespaceSelector": "global()"}), (NOT_UNDERSTOOD,)),
+            "either": (of({"selector": "a == 'b' || all()"}), (NOT_UNDERSTOOD,)),
+            "services": (of({"services": {"name": "web"}}, field="egress"), (NOT_UNDERSTOOD,)),
+            "another-tier": (of({"nets": ["10.0.0.0/8"]}, tier="security"), (NOT_UNDERSTOOD,)),
+            "an-action-of-tomorrow": (of({"nets": ["10.0.0.0/8"]}, action="Teleport"), (NOT_UNDERSTOOD,)),
+        }
+        cases += [Case(f"{topic}/allow-{name}", asked) for name, asked in allowed.items()]
+        cases += [Case(f"{topic}/deny-{name}", asked, rules) for name, (asked, rules) in denied.items()]
+    return cases
+
+
+def _selectors() -> list[Case]:
+    """The guardrails on who is selected: all-namespaces and cross-project, which workspace `shut` refuses."""
+
+    def of(namespaces: Json | None, where: str = "checkout-dev", **peer: object) -> Asked:
+        selector = {} if namespaces is None else {"namespaceSelector": namespaces}
+        spec = {"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"to": [{**selector, **peer}]}]}
+        return create(OZ, policy(where, spec=spec))
+
+    def by(key: str, *values: str) -> Json:
+        if len(values) == 1:
+            return {"matchLabels": {key: values[0]}}
+        return {"matchExpressions": [{"key": key, "operator": "In", "values": list(values)}]}
+
+    def on(key: str, operator: str, *values: str) -> Json:
+        return {"matchExpressions": [{"key": key, "operator": operator} | ({"values": list(values)} if values else {})]}
+
+    name, project = "kubernetes.io/metadata.name", "portcullis.dev/project"
+    both = {"matchLabels": {project: "payments", "team": "a"}}
+    bounded = {
+        "own-namespace": of(None, podSelector={}),
+        "by-name": of(by(name, "refunds-dev")),
+        "by-names": of(by(name, "refunds-dev", "ranking-dev")),
+        "by-workspace": of(by(WORKSPACE, "refunds")),
+        "by-project-of-others": of(by(project, "search"), podSelector={"matchLabels": {"app": "web"}}),
+        "by-project-and-more": of(both),
+        "where-no-baseline-applies": of({}, where="monitoring"),
+    }
+    unbounded = {
+        "all": of({}),
+        "all-with-pods": of({}, podSelector={"matchLabels": {"app": "web"}}),
+        "by-a-label-of-anybody": of(by("team", "a")),
+        "by-the-organization": of(by("portcullis.dev/organization", "acme")),
+        "name-exists": of(on(name, "Exists")),
+        "not-a-name": of(on(name, "NotIn", "kube-system")),
+        "no-workspace": of(on(WORKSPACE, "DoesNotExist")),
+        "not-a-project": of(on(project, "NotIn", "search")),
+        "key-in-other-case": of(by("portcullis.dev/Project", "payments")),
+    }
+    staying = {
+        "own-project": of(by(project, "search"), where="shut-dev"),
+        "own-namespace-of-another-workspace": of(by(name, "ranking-dev"), where="shut-dev"),
+        "the-platforms": of(by(name, "kube-system", "monitoring"), where="shut-dev"),
+        "own-workspace": of(by(WORKSPACE, "ranking"), where="shut-dev"),
+        "addresses": of(None, where="shut-dev", ipBlock={"cidr": "172.16.0.0/12"}),
+        "a-name-that-cannot-be-both": of({"matchLabels": {name: "checkout-dev", project: "search"}}, where="shut-dev"),
+        "from-elsewhere-into-it": of(by(name, "shut-dev")),
+    }
+    leaving = {
+        "another-project": of(by(project, "payments"), where="shut-dev"),
+        "own-and-another": of(by(project, "search", "payments"), where="shut-dev"),
+        "a-namespace-of-another": of(by(name, "checkout-dev"), where="shut-dev"),
+        "a-workspace-of-another": of(by(WORKSPACE, "checkout"), where="shut-dev"),
+        "a-name-that-nobody-has": of(by(name, "not-yet"), where="shut-dev"),
+        "a-workspace-that-nobody-has": of(by(WORKSPACE, "not-yet"), where="shut-dev"),
+        "an-orphan": of(by(name, "lost"), where="shut-dev"),
+        "a-project-that-is-not-yet": of(by(project, "not-yet"), where="shut-dev"),
+    }
+    return [
+        *_cases("all-namespaces", bounded, unbounded, ALL_NAMESPACES),
+        *_cases("cross-project", staying, leaving, CROSS_PROJECT),
+        Case("cross-project/deny-all-namespaces", of({}, where="shut-dev"), (ALL_NAMESPACES, CROSS_PROJECT)),
+    ]
+
+
+def _addresses() -> list[Case]:
+    """The guardrails on addresses: protected-cidr and malformed."""
+
+    def egress(block: Json, where: str = "checkout-dev") -> Asked:
+        spec = {"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"to": [{"ipBlock": block}]}]}
+        return create(OZ, policy(where, spec=spec))
+
+    whole, part = {"cidr": "169.254.0.0/16"}, {"cidr": "169.254.169.254/32"}
+    standing = policy("checkout-dev", spec=leads("169.254.0.0/16"))
+    spared = {
+        "excepted": egress({**whole, "except": ["169.254.169.254/32"]}),
+        "around-it": egress({"cidr": "169.254.169.255/32"}),
+        "ingress": create(ADA, policy("checkout-dev", spec=opens("169.254.169.254/32"))),
+        "narrowed": update(ADA, standing, policy("checkout-dev", spec=leads("169.254.169.0/24"))),
+    }
+    touched = {
+        "whole": egress(part),
+        "in-part": egress(whole),
+        "ipv6": egress({"cidr": "fd00:ec2::/32"}),
+        "by-nat64": egress({"cidr": "64:ff9b::/96"}),
+        "excepted-in-part": egress({"cidr": "169.254.169.254/31", "except": ["169.254.169.255/32"]}),
+        "what-the-workspace-adds": egress({"cidr": "10.9.8.0/24"}, where="shut-dev"),
+        "widened": update(ADA, policy("checkout-dev", spec=leads("169.254.169.0/24")), standing),
+    }
+    odd = {
+        "leading-zeros": egress({"cidr": "010.0.0.0/8"}),
+        "host-bits": egress({"cidr": "10.0.0.1/8"}),
+        "ipv4-mapped": egress({"cidr": "::ffff:10.0.0.0/104"}),
+        "except-outside": egress({"cidr": "10.0.0.0/8", "except": ["11.0.0.0/16"]}),
+        "except-is-the-block": egress({"cidr": "10.0.0.0/8", "except": ["10.0.0.0/8"]}),
+        "prefix-with-zeros": egress({"cidr": "10.0.0.0/08"}),
+    }
+    old = policy("checkout-dev", spec=leads("010.0.0.0/8"))
+    mended = {
+        "left-as-it-was": update(ADA, old, old),
+        "written-as-it-is-read": update(ADA, old, policy("checkout-dev", spec=leads("10.0.0.0/8"))),
+    }
+    return [*_cases("protected-cidr", spared, touched, PROTECTED), *_cases("malformed", mended, odd, MALFORMED)]
 
 
 def _break_glass() -> list[Case]:
@@ -643,7 +841,10 @@ CASES = (
     *_managed_policies(),
     *_namespace_labels(),
     *_guardrails(),
+    *_selectors(),
+    *_addresses(),
     *_cilium(),
+    *_calico(),
     *_break_glass(),
 )
 DENIALS = tuple(case for case in CASES if case.denied_by)
