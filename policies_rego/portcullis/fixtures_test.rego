@@ -231,6 +231,7 @@ reach(ingress, egress) := {
 	"unreadable": [],
 	"unreadable_beside": [],
 	"malformed": [],
+	"malformed_before": true,
 	"not_understood": [],
 	"not_understood_before": true,
 	"not_understood_beside": [],

@@ -806,6 +806,9 @@ def _addresses() -> list[Case]:
         "except-outside": egress({"cidr": "10.0.0.0/8", "except": ["11.0.0.0/16"]}),
         "except-is-the-block": egress({"cidr": "10.0.0.0/8", "except": ["10.0.0.0/8"]}),
         "prefix-with-zeros": egress({"cidr": "10.0.0.0/08"}),
+        "an-update-that-spells-it-so": update(
+            ADA, policy("checkout-dev", spec=leads("10.0.0.0/8")), policy("checkout-dev", spec=leads("010.0.0.0/8"))
+        ),
     }
     old = policy("checkout-dev", spec=leads("010.0.0.0/8"))
     mended = {

@@ -118,12 +118,18 @@ def reach_of(
     known = set(old.not_understood.values()) if old else set()
     return Reach(
         malformed=new.malformed,
+        malformed_before=_sayings(old).issuperset(_sayings(new)),
         not_understood=tuple(new.not_understood)[:MOST_TOLD],
         not_understood_before=known.issuperset(new.not_understood.values()),
         not_understood_beside=tuple(line for each in others for line in each.not_understood)[:MOST_TOLD],
         ingress=ingress,
         egress=egress,
     )
+
+
+def _sayings(read: Meaning | None) -> set[str]:
+    """Return what is malformed, wherever it stands."""
+    return {line.partition(": ")[2] for line in read.malformed} if read else set()
 
 
 def _old(old_spec: object, read: Reader) -> Meaning | None:

@@ -108,6 +108,7 @@ narrows(index, "whole") if {
 	input.request.operation == "UPDATE"
 	writes_policy
 	every direction in ["ingress", "egress"] { kept(index, direction) }
+	input.reaches[index].malformed_before
 	input.reaches[index].not_understood_before
 }
 

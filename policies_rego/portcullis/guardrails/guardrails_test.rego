@@ -100,6 +100,7 @@ test_allow_what_is_idle_narrows if {
 	not guardrails.narrows(0, "whole") with input as reaching(same)
 	not guardrails.narrows(0, "whole") with input as fixtures.put(widening(same), "/reaches/0/egress", fixtures.narrow)
 	not guardrails.narrows(0, "whole") with input as fixtures.put(widening(same), "/reaches/0/not_understood_before", false)
+	not guardrails.narrows(0, "whole") with input as fixtures.put(widening(same), "/reaches/0/malformed_before", false)
 	not guardrails.narrows(0, "whole") with input as fixtures.adopted(fixtures.reach(null, null))
 	not guardrails.narrows(0, "ingress") with input as fixtures.adopted(fixtures.reach(null, null))
 }
