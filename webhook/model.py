@@ -197,9 +197,9 @@ class Reach:
 
     `policy` names one that stands in a namespace under review, and is empty for the policy under review. `unreadable`
     says what could not be read, `unreadable_beside` which policy that stands in its namespace: where either is not
-    empty the openings mean nothing. `malformed` is what tools read differently and counts as Go reads it, which the
-    old object said too if `malformed_before`; `not_understood` what a CNI's kind says and we do not understand, which the old object said too if
-    `not_understood_before`, and `not_understood_beside` what policies that stand there say.
+    empty the openings mean nothing. `malformed` is what tools read differently and counts as Go reads it,
+    `not_understood` what a CNI's kind says and we do not understand; the old object said all of it too if
+    `malformed_before` and `not_understood_before`. `not_understood_beside` is what policies that stand there say.
     """
 
     policy: str = ""

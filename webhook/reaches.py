@@ -1,11 +1,10 @@
 """Gathers what policies open: the one under review, or those that a namespace under review holds."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cache
 
 from webhook.decision.document import Places
-from webhook.errors import UnreadableError
 from webhook.model import PROTECTED_CIDRS, Place, Policy, Reach
 from webhook.reach.addresses import Addresses, Range, read_cidr
 from webhook.reach.facts import Meanings, Reading, reach_of
@@ -39,7 +38,8 @@ def _content(kind: str, each: Reviewed | None) -> object:
     """Return what the kind's reader reads, None where there is no object."""
     if each is None or kind != "NetworkPolicy":
         return each.raw if each else None
-    return each.raw.get("spec") or {}
+    spec = each.raw.get("spec")
+    return {} if spec is None else spec
 
 
 def _reading(tree: Tree, place: Place, meanings: Meanings) -> Reading:

@@ -7,10 +7,12 @@ Source: https://pkg.go.dev/k8s.io/utils/net#ParseCIDRSloppy
 """
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv6Address
 from itertools import pairwise
+from operator import itemgetter
 
 from webhook.errors import UnreadableError
 
@@ -22,7 +24,7 @@ IPV6_ALL: Range = (0, 2**128 - 1)
 IPV6_GLOBAL: Range = (2**125, 2**126 - 1)
 """2000::/3, all of IPv6 that is routed on the Internet."""
 
-_DOTTED = re.compile(r"[0-9]{1,10}(\.[0-9]{1,10}){3}", re.ASCII)
+_DOTTED = re.compile(r"([0-9]{1,10})\.([0-9]{1,10})\.([0-9]{1,10})\.([0-9]{1,10})", re.ASCII)
 _PREFIX = re.compile(r"[0-9]{1,5}", re.ASCII)
 _SHOWN = 60
 _PRECISION = 2**52
@@ -50,8 +52,9 @@ class Addresses:
     def __lt__(self, other: "Addresses") -> bool:
         return self <= other and self != other
 
-    def __and__(self, other: "Addresses") -> "Addresses":
-        return self - (self - other)
+    def meets(self, other: "Addresses") -> bool:
+        """Say whether any address is in both."""
+        return _meet(self.ipv4, other.ipv4) or _meet(self.ipv6, other.ipv6)
 
     @property
     def ipv4_share(self) -> float:
@@ -75,12 +78,32 @@ def union(sets: Iterable[Addresses]) -> Addresses:
 
 def read_cidr(text: str) -> Addresses:
     """Read one CIDR; raises `UnreadableError` where Go's parser would refuse it."""
+    return read_spelled(text)[0]
+
+
+def oddity(text: str) -> str:
+    """
+    Say why tools read a CIDR differently, empty where they do not; raises like `read_cidr`.
+
+    Kubernetes refuses these since 1.36 (KEP-4858), and what was stored before stands.
+    """
+    return read_spelled(text)[1]
+
+
+def read_spelled(text: str) -> tuple[Addresses, str]:
+    """Return what `read_cidr` and `oddity` say, at the cost of one of them."""
     address, slash, prefix = text.partition("/")
     if not slash or not _PREFIX.fullmatch(prefix):
         raise _unreadable(text)
     length = int(prefix)
-    if _DOTTED.fullmatch(address):
-        return Addresses(ipv4=(_block(_dotted(address, text), length, 32, text),))
+    odd = "has a prefix with leading zeros" if len(prefix) > 1 and prefix[0] == "0" else ""
+    if dotted := _DOTTED.fullmatch(address):
+        octets = dotted.groups()
+        if any(len(octet) > 1 and octet[0] == "0" for octet in octets):
+            odd = odd or "has leading zeros, which some tools read as octal numbers"
+        number = _number(octets, text)
+        first, last = _block(number, length, 32, text)
+        return Addresses(ipv4=((first, last),)), odd or _beyond(number, first)
     try:
         number = int(IPv6Address(address))
     except AddressValueError as error:
@@ -88,36 +111,23 @@ def read_cidr(text: str) -> Addresses:
     if "%" in address:
         raise _unreadable(text)
     first, last = _block(number, length, 128, text)
+    if number >> 32 == 0xFFFF:
+        odd = odd or "is an IPv4-mapped IPv6 address, which some tools read as IPv6"
+    odd = odd or _beyond(number, first)
     if first >> 32 == 0xFFFF and length >= 96:
-        return Addresses(ipv4=((first & IPV4_ALL[1], last & IPV4_ALL[1]),))
-    return Addresses(ipv6=((first, last),))
+        return Addresses(ipv4=((first & IPV4_ALL[1], last & IPV4_ALL[1]),)), odd
+    return Addresses(ipv6=((first, last),)), odd
 
 
-def oddity(text: str) -> str:
-    """
-    Say why tools read a CIDR differently, empty where they do not; `read_cidr` has to have read it.
-
-    Kubernetes refuses these since 1.36 (KEP-4858), and what was stored before stands.
-    """
-    address, _, prefix = text.partition("/")
-    if len(prefix) > 1 and prefix.startswith("0"):
-        return "has a prefix with leading zeros"
-    if _DOTTED.fullmatch(address):
-        if any(len(octet) > 1 and octet.startswith("0") for octet in address.split(".")):
-            return "has leading zeros, which some tools read as octal numbers"
-        number, bits = _dotted(address, text), 32
-    else:
-        number, bits = int(IPv6Address(address)), 128
-        if number >> 32 == 0xFFFF:
-            return "is an IPv4-mapped IPv6 address, which some tools read as IPv6"
-    return "has bits set beyond its prefix" if number & ((1 << (bits - int(prefix))) - 1) else ""
+def _beyond(number: int, first: int) -> str:
+    return "has bits set beyond its prefix" if number != first else ""
 
 
-def _dotted(address: str, text: str) -> int:
-    octets = [int(octet) for octet in address.split(".")]
-    if max(octets) > 255:
+def _number(octets: tuple[str, ...], text: str) -> int:
+    a, b, c, d = map(int, octets)
+    if a > 255 or b > 255 or c > 255 or d > 255:
         raise _unreadable(text)
-    return int.from_bytes(bytes(octets))
+    return a << 24 | b << 16 | c << 8 | d
 
 
 def _block(number: int, length: int, bits: int, text: str) -> Range:
@@ -155,6 +165,15 @@ def _without(ranges: tuple[Range, ...], taken: tuple[Range, ...]) -> tuple[Range
                 break
             gap = next(gaps)
     return tuple(left)
+
+
+def _meet(ranges: tuple[Range, ...], few: tuple[Range, ...]) -> bool:
+    """Say whether two sets have an address in common; at the logarithm of the first for each of the second."""
+    for first, last in few:
+        before = bisect_right(ranges, last, key=itemgetter(0))
+        if before and ranges[before - 1][1] >= first:
+            return True
+    return False
 
 
 def _gaps(taken: tuple[Range, ...]) -> Iterator[Range]:

@@ -1,8 +1,9 @@
 """
 Reads Calico's NetworkPolicy and NetworkSet as far as they mean what a NetworkPolicy means.
 
-Both of `crd.projectcalico.org/v1` and `projectcalico.org/v3`, whose specs are the same. What is not understood could open anything: it is told by its place, and the rest is read on. `Deny` and `Log` open
-nothing, `Pass` ends at the profile, which lets in.
+Both of `crd.projectcalico.org/v1` and `projectcalico.org/v3`, whose specs are the same. What is not understood could
+open anything: it is told by its place, and the rest is read on. `Deny` and `Log` open nothing, `Pass` ends at the
+profile, which lets in.
 Source: https://docs.tigera.io/calico/latest/reference/resources/networkpolicy
 """
 
@@ -151,7 +152,8 @@ def read_nothing(raw: Mapping[str, Any]) -> Meaning:
 
 def _validated(model: TypeAdapter[Any], raw: Mapping[str, Any]) -> Any:
     try:
-        return model.validate_python(raw.get("spec") or {})
+        spec = raw.get("spec")
+        return model.validate_python({} if spec is None else spec)
     except ValidationError as error:
         first = error.errors()[0]
         where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])

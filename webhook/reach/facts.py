@@ -182,9 +182,9 @@ def _crossing(selectors: Iterable[tuple[str, Selector]], crosses: Crosses) -> It
 
 def _touched(rules: Iterable[Rule], alone: Addresses, protected: Mapping[str, Addresses]) -> dict[str, str]:
     """Return, by protected range, the path of a rule that leads into it, empty where none does."""
-    touched = {cidr for cidr, addresses in protected.items() if alone & addresses}
+    touched = {cidr for cidr, addresses in protected.items() if alone.meets(addresses)}
     return {
-        cidr: next((rule.path for rule in rules if cidr in touched and rule.addresses & addresses), "")
+        cidr: next((rule.path for rule in rules if cidr in touched and rule.addresses.meets(addresses)), "")
         for cidr, addresses in protected.items()
     }
 

@@ -18,9 +18,13 @@ READERS: Mapping[str, Reader] = {
 }
 """By kind (`kind_of`): what a policy of it means."""
 
-_OWN_NAMES = frozenset({"networking.k8s.io", "cilium.io"})
+_OWN_NAMES = frozenset({
+    ("networking.k8s.io", "NetworkPolicy"),
+    ("cilium.io", "CiliumNetworkPolicy"),
+    ("cilium.io", "CiliumLocalRedirectPolicy"),
+})
 
 
 def kind_of(group: str, kind: str) -> str:
     """Return how a kind is called here: with its group where others have the name, too."""
-    return kind if group in _OWN_NAMES else f"{kind}.{group}"
+    return kind if (group, kind) in _OWN_NAMES else f"{kind}.{group}"

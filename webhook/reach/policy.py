@@ -8,7 +8,7 @@ from typing import Any, Literal
 import orjson
 
 from webhook.errors import UnreadableError
-from webhook.reach.addresses import Addresses, oddity, read_cidr, union
+from webhook.reach.addresses import Addresses, read_spelled, union
 from webhook.selector import Selector
 
 Direction = Literal["ingress", "egress"]
@@ -90,10 +90,10 @@ class Findings:
     def cidr(self, path: str, text: str) -> Addresses:
         """Return the addresses of a CIDR; raises `UnreadableError`."""
         try:
-            read = read_cidr(text)
+            read, odd = read_spelled(text)
         except UnreadableError as error:
             raise UnreadableError(f"{path}: {error}") from error
-        if odd := oddity(text):
+        if odd:
             self._malformed(f"{path}: {text} {odd}")
         return read
 

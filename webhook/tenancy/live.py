@@ -173,7 +173,7 @@ class LiveTree:
             case _ if kind in POLICIES:
                 # No baseline applies there, so nobody ever asks for them.
                 if namespace not in RESERVED:
-                    self._policies.put(_read_policy(cast("PolicyKind", kind), thing))
+                    self._policies.put(_read_policy(kind, thing))
             case _:
                 self._store_ours(kind, name, thing)
 
