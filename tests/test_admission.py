@@ -46,7 +46,7 @@ from webhook.tenancy.tree import Tree
 MINE = Asked(ADA, "CREATE", NETPOL, new=policy("checkout-dev"))
 THEIRS = Asked(BO, "CREATE", NETPOL, new=policy("checkout-dev"))
 OPEN = Asked(ADA, "CREATE", NETPOL, new=policy("checkout-dev", spec={"podSelector": {}, "ingress": [{}]}))
-BOTH = Asked(ADA, "CREATE", NETPOL, new=policy("checkout-dev", spec=["unreadable"]))  # type: ignore[arg-type]  # so
+BOTH = Asked(ADA, "CREATE", NETPOL, new=policy("checkout-dev", spec={"ingress": [{}], "egress": [{}]}))
 STEALS = Asked(
     BO,
     "UPDATE",

@@ -44,6 +44,8 @@ GROUPS = ("system:masters",)
 FROM_TEN: Json = {"podSelector": {}, "ingress": [{"from": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}]}
 CILIUM_POLICY = ("cilium.io", "v2", "CiliumNetworkPolicy", "ciliumnetworkpolicies")
 CALICO_POLICY = ("crd.projectcalico.org", "v1", "NetworkPolicy", "networkpolicies")
+CALICO_SET = ("projectcalico.org", "v3", "NetworkSet", "networksets")
+REDIRECT = ("cilium.io", "v2", "CiliumLocalRedirectPolicy", "ciliumlocalredirectpolicies")
 
 
 def document(tree: Tree | None, asked: Asked) -> Document:
@@ -75,7 +77,7 @@ def test_a_document_is_json(tree: Tree) -> None:
     found = document(tree, Asked(ADA, "CREATE", NETPOL, policy("checkout-dev", spec=FROM_TEN)))
     again = orjson.loads(orjson.dumps(found))
     assert again["places"]["new"]["path"] == list(CHECKOUT)
-    assert again["reach"]["ingress"]["widens"] is True
+    assert again["reaches"][0]["ingress"]["widens"] is True
 
 
 # The slice of the tree.
@@ -212,7 +214,7 @@ def test_a_deletion_is_of_the_old_object_alone(tree: Tree, kind: tuple[str, str,
     assert found.places.new is None
     assert found.places.old == tree.place_of("refunds-dev")
     assert set(found.tenants) == set(REFUNDS)
-    assert found.reach is None
+    assert found.reaches == ()
 
 
 def test_kept_is_the_new_object_with_the_old_workspace(tree: Tree) -> None:
@@ -333,14 +335,13 @@ def test_who_names_the_object_is_known(
 )
 def test_reach_is_gathered_only_where_a_guardrail_asks(tree: Tree, asked: Asked) -> None:
     """In namespaces that a baseline applies to, and never for what goes away."""
-    assert document(tree, asked).reach is None
+    assert document(tree, asked).reaches == ()
 
 
 @pytest.mark.parametrize("name", ["checkout-dev", "edge"], ids=["by-its-tenants", "by-a-selector"])
 def test_reach_is_gathered_where_a_baseline_applies(tree: Tree, name: str) -> None:
     """However the namespace got its baseline."""
-    reach = document(tree, Asked(ADA, "CREATE", NETPOL, policy(name, spec=FROM_TEN))).reach
-    assert reach
+    (reach,) = document(tree, Asked(ADA, "CREATE", NETPOL, policy(name, spec=FROM_TEN))).reaches
     assert reach.ingress
     assert reach.ingress.ipv4 == 2**-8
     assert reach.ingress.widens
@@ -355,13 +356,11 @@ def half(*, first: bool) -> Json:
 def test_standing_policies_add_up_without_the_one_that_is_replaced(tree: Tree) -> None:
     """An update of first-half is not added to its own old version, another policy is."""
     new = Asked(ADA, "CREATE", NETPOL, policy("checkout-dev", "second-half", half(first=False)))
-    reach = document(tree, new).reach
-    assert reach
+    (reach,) = document(tree, new).reaches
     assert reach.ingress
     assert (reach.ingress.joint_ipv4, reach.ingress.joint_with) == (0.25, ("first-half",))
     after, before = (policy("checkout-dev", "first-half", half(first=each)) for each in (False, True))
-    reach = document(tree, Asked(ADA, "UPDATE", NETPOL, after, before)).reach
-    assert reach
+    (reach,) = document(tree, Asked(ADA, "UPDATE", NETPOL, after, before)).reaches
     assert reach.ingress
     assert (reach.ingress.joint_ipv4, reach.ingress.joint_with) == (0.125, ())
     assert reach.ingress.widens
@@ -379,8 +378,7 @@ def test_standing_policies_add_up_without_the_one_that_is_replaced(tree: Tree) -
 def test_an_update_is_compared_with_the_old_object(tree: Tree, old: Json | None, *, widens: bool) -> None:
     """An old spec that is null is a default deny, not a missing object."""
     before = {**policy("checkout-dev"), "spec": old}
-    reach = document(tree, Asked(ADA, "UPDATE", NETPOL, policy("checkout-dev", spec=FROM_TEN), before)).reach
-    assert reach
+    (reach,) = document(tree, Asked(ADA, "UPDATE", NETPOL, policy("checkout-dev", spec=FROM_TEN), before)).reaches
     assert reach.ingress
     assert reach.ingress.widens == widens
 
@@ -390,8 +388,7 @@ def test_injected_policies_do_not_count(tree: Tree) -> None:
     assert injected("checkout-dev")["metadata"]["name"] in {each.name for each in tree._policies["checkout-dev"]}, (
         "the tree of the cases has it"
     )
-    reach = document(tree, Asked(ADA, "CREATE", NETPOL, policy("checkout-dev", spec=FROM_TEN))).reach
-    assert reach
+    (reach,) = document(tree, Asked(ADA, "CREATE", NETPOL, policy("checkout-dev", spec=FROM_TEN))).reaches
     assert reach.ingress
     assert "zero-trust.default-deny" not in reach.ingress.joint_with
 
@@ -399,8 +396,9 @@ def test_injected_policies_do_not_count(tree: Tree) -> None:
 @pytest.mark.parametrize(
     ("kind", "spec", "told"),
     [
-        pytest.param(CILIUM_POLICY, {}, "spec.endpointSelector cannot be read", id="cilium"),
-        pytest.param(CALICO_POLICY, {}, "not understand NetworkPolicy of crd.projectcalico.org yet", id="calico"),
+        pytest.param(CILIUM_POLICY, {"endpointSelector": []}, "spec.endpointSelector cannot be read", id="cilium"),
+        pytest.param(CALICO_POLICY, {"ingress": {}}, "spec.ingress cannot be read", id="calico"),
+        pytest.param(CALICO_SET, {"nets": "all"}, "spec.nets cannot be read", id="calico-set"),
         pytest.param(NETPOL, {"ingress": [{"from": [{"ipBlock": {"cidr": "x"}}]}]}, "'x' is not a CIDR", id="bad-cidr"),
         pytest.param(NETPOL, [], "spec cannot be read", id="no-spec"),
     ],
@@ -408,10 +406,40 @@ def test_injected_policies_do_not_count(tree: Tree) -> None:
 def test_what_cannot_be_read_is_a_fact(tree: Tree, kind: tuple[str, str, str, str], spec: Any, told: str) -> None:
     """Rego denies on it; nothing is guessed."""
     sent = {**other_policy(kind, "checkout-dev"), "spec": spec}
-    reach = document(tree, Asked(ADA, "CREATE", kind, sent)).reach
-    assert reach
+    (reach,) = document(tree, Asked(ADA, "CREATE", kind, sent)).reaches
     assert told in reach.unreadable[0]
-    assert reach.ingress is None
+    assert (reach.ingress, reach.egress) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "told"),
+    [
+        pytest.param(CILIUM_POLICY, {}, "spec.endpointSelector", id="cilium"),
+        pytest.param(CALICO_POLICY, {"selector": "x"}, "spec.selector", id="calico"),
+        pytest.param(CALICO_SET, {"labels": {}}, "spec.labels", id="calico-set"),
+        pytest.param(REDIRECT, {"redirectBackend": {}}, "spec", id="a-kind-of-which-nothing-is-understood"),
+    ],
+)
+def test_what_is_not_understood_is_a_fact(tree: Tree, kind: tuple[str, str, str, str], spec: Any, told: str) -> None:
+    """By its place, in every namespaced kind of a CNI."""
+    sent = other_policy(kind, "checkout-dev", spec=spec)
+    (reach,) = document(tree, Asked(ADA, "CREATE", kind, sent)).reaches
+    assert (reach.not_understood, reach.unreadable) == ((told,), ())
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(("networking.k8s.io", "v1", "NetworkSet", "networksets"), id="a-kind-of-another-group"),
+        pytest.param(("cilium.io", "v2", "NetworkPolicy", "networkpolicies"), id="kubernetes-kind-in-ciliums-group"),
+        pytest.param(("example.com", "v1", "NetworkPolicy", "networkpolicies"), id="a-group-of-anybodys"),
+        pytest.param(("", "v1", "NetworkPolicy", "networkpolicies"), id="the-core-group"),
+    ],
+)
+def test_a_kind_that_is_none_of_ours_is_never_read_as_one(tree: Tree, kind: tuple[str, str, str, str]) -> None:
+    """Its name alone makes nobody a NetworkPolicy."""
+    sent = other_policy(kind, "checkout-dev", spec={"ingress": [{}]})
+    assert document(tree, Asked(ADA, "CREATE", kind, sent)).reaches == ()
 
 
 # Without a tree.
@@ -430,7 +458,7 @@ def test_without_a_tree_there_is_the_request_alone(asked: Asked) -> None:
     found = document(None, asked)
     assert (found.tree, found.organization, found.enforcement, found.tenants) == (False, "", {}, {})
     assert found.places == Places()
-    assert (found.service_accounts, found.named_by, found.reach) == ((), (), None)
+    assert (found.service_accounts, found.named_by, found.reaches) == ((), (), ())
     assert found.user.name == ADA.name
     assert (found.object is None, found.old_object is None) == (asked.new is None, asked.old is None)
     assert found.break_glass_groups == GROUPS

@@ -12,7 +12,12 @@ from webhook.cluster.resource import Resource
 from webhook.errors import ClusterError
 
 Key = tuple[str, str, str]
-"""Plural, namespace and name."""
+"""Plural (with the group where several groups have it), namespace and name."""
+
+
+def plural_of(resource: Resource) -> str:
+    """Return what a resource is called here."""
+    return resource.definition if "." in resource.kind else resource.plural
 
 
 class Call(NamedTuple):
@@ -53,25 +58,25 @@ class Memory:
 
     def find(self, resource: Resource, name: str, namespace: str = "") -> Json | None:
         """Return what stands, without a call."""
-        return self.stored.get((resource.plural, namespace, name))
+        return self.stored.get((plural_of(resource), namespace, name))
 
     def put(self, resource: Resource, thing: Json) -> Json:
         """Store an object whole, as somebody else would, whatever its version."""
         metadata = thing["metadata"]
-        key = resource.plural, metadata.get("namespace", ""), metadata["name"]
+        key = plural_of(resource), metadata.get("namespace", ""), metadata["name"]
         kind = "MODIFIED" if key in self.stored else "ADDED"
         self.version += 1
         kept: Json = {**copy.deepcopy(thing), "metadata": {**metadata, "resourceVersion": str(self.version)}}
         self.stored[key] = kept
-        self._tell(Event(kind, resource.plural, kept))
+        self._tell(Event(kind, plural_of(resource), kept))
         return copy.deepcopy(kept)
 
     def remove(self, resource: Resource, name: str, namespace: str = "") -> None:
         """Let an object go, as somebody else would."""
-        gone = self.stored.pop((resource.plural, namespace, name))
+        gone = self.stored.pop((plural_of(resource), namespace, name))
         self.version += 1
         gone["metadata"]["resourceVersion"] = str(self.version)
-        self._tell(Event("DELETED", resource.plural, gone))
+        self._tell(Event("DELETED", plural_of(resource), gone))
 
     def cut(self) -> None:
         """Cut every watch; none is lost of what they have not heard yet."""
@@ -82,7 +87,7 @@ class Memory:
 
     async def read(self, resource: Resource, name: str, namespace: str = "") -> Json:
         """Return an object."""
-        call = Call("read", resource.plural, name, namespace)
+        call = Call("read", plural_of(resource), name, namespace)
         await self._begin(call)
         found = copy.deepcopy(self._known(call))
         await self.after(call)
@@ -94,16 +99,16 @@ class Memory:
         metadata = sent["metadata"]
         if "generateName" in metadata:
             metadata["name"] = f"{metadata.pop('generateName')}{self.version}"
-        call = Call("create", resource.plural, metadata["name"], metadata.get("namespace", ""), thing)
+        call = Call("create", plural_of(resource), metadata["name"], metadata.get("namespace", ""), thing)
         await self._begin(call)
         if (*call[1:2], call.namespace, call.name) in self.stored:
-            raise ClusterError(f"{resource.plural} {call.name} already exists", status=409, reason="AlreadyExists")
+            raise ClusterError(f"{plural_of(resource)} {call.name} already exists", status=409, reason="AlreadyExists")
         return await self._answered(call, self.put(resource, sent))
 
     async def apply(self, resource: Resource, thing: Json) -> Json:
         """Apply an object; what others put beside it stays."""
         metadata = thing["metadata"]
-        call = Call("apply", resource.plural, metadata["name"], metadata.get("namespace", ""), thing)
+        call = Call("apply", plural_of(resource), metadata["name"], metadata.get("namespace", ""), thing)
         await self._begin(call)
         standing = self.find(resource, call.name, call.namespace) or {"metadata": {}}
         return await self._answered(call, self._written(resource, standing, _merged(standing, thing)))
@@ -111,21 +116,21 @@ class Memory:
     async def replace(self, resource: Resource, thing: Json) -> Json:
         """Replace an object whole."""
         metadata = thing["metadata"]
-        call = Call("replace", resource.plural, metadata["name"], metadata.get("namespace", ""), thing)
+        call = Call("replace", plural_of(resource), metadata["name"], metadata.get("namespace", ""), thing)
         await self._begin(call)
         standing = self._known(call, metadata.get("resourceVersion"))
         return await self._answered(call, self._written(resource, standing, thing))
 
     async def patch(self, resource: Resource, name: str, body: Json, namespace: str = "") -> Json:
         """Merge into an object."""
-        call = Call("patch", resource.plural, name, namespace, body)
+        call = Call("patch", plural_of(resource), name, namespace, body)
         await self._begin(call)
         standing = self._known(call, body.get("metadata", {}).get("resourceVersion"))
         return await self._answered(call, self._written(resource, standing, _merged(standing, body)))
 
     async def delete(self, resource: Resource, name: str, namespace: str = "", *, version: str) -> None:
         """Delete an object."""
-        call = Call("delete", resource.plural, name, namespace)
+        call = Call("delete", plural_of(resource), name, namespace)
         await self._begin(call)
         self._known(call, version)
         self.remove(resource, name, namespace)
@@ -137,7 +142,9 @@ class Memory:
 
     async def lines(self, path: str, query: Mapping[str, str], accept: str) -> AsyncIterator[bytes]:  # noqa: ARG002
         """Yield what a watch says: what stands, or what happened since a version, and then what happens."""
-        plural = path.rsplit("/", 1)[-1]
+        *_, group, _, plural = path.split("/")
+        if group.endswith("projectcalico.org"):
+            plural = f"{plural}.{group}"
         name = query.get("fieldSelector", "").removeprefix("metadata.name=")
         queue = asyncio.Queue[Event | None]()
         if since := query.get("resourceVersion"):

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from tests.cases.reviews import Json
-from tests.cluster.memory import Call, Event, Memory
+from tests.cluster.memory import Call, Event, Memory, plural_of
 from webhook.cluster.resource import NAMESPACES, NETWORK_POLICIES, TREE
 from webhook.controller import Controller
 from webhook.errors import ClusterError
@@ -56,13 +56,13 @@ class World:
         self.live = LiveTree()
         self.lagging = False
         self._late: list[Event] = []
-        self._kinds = {each.plural: each for each in TREE}
+        self._kinds = {plural_of(each): each for each in TREE}
         standing = {**STANDING, **kinds}
         for resource in TREE:
             for each in standing.get(resource.kind, ()):
                 self.memory.put(resource, each)
         for resource in TREE:
-            stored = [each for (plural, _, _), each in self.memory.stored.items() if plural == resource.plural]
+            stored = [each for (plural, _, _), each in self.memory.stored.items() if plural == plural_of(resource)]
             self.live.reset(resource.kind, stored, str(self.memory.version))
         self.memory.listeners.append(self._hear)
 

@@ -44,8 +44,7 @@ STANDING: dict[str, list[Json]] = {
     "Workspace": [CHECKOUT],
     "NetworkBaseline": [ZERO_TRUST, EDGE],
     "Namespace": [DEV],
-    "NetworkPolicy": [],
-    "CiliumNetworkPolicy": [],
+    **{kind: [] for kind in POLICIES},
 }
 
 
@@ -112,15 +111,15 @@ def test_without_a_kind_of_the_tree_there_is_no_tree(kind: str) -> None:
     assert live.tree
 
 
-@pytest.mark.parametrize("kind", ["NetworkBaseline", "CiliumNetworkPolicy"])
+@pytest.mark.parametrize("kind", ["NetworkBaseline", *POLICIES[1:]])
 def test_a_kind_that_may_be_absent_is_empty(kind: str) -> None:
-    """A cluster without Cilium has no Cilium policies, and none that were told of before."""
-    live = told(CiliumNetworkPolicy=[thing("c", {}, namespace="dev")])
+    """A cluster without a CNI's kinds has none of its policies, and none that were told of before."""
+    live = told(**{each: [thing("c", {}, namespace="dev")] for each in POLICIES[1:]})
     live.absent(kind)
     assert live.synced
     tree = grown(live)
     assert set(tree.baselines) == (set() if kind == "NetworkBaseline" else {"zero-trust", "edge"})
-    assert len(tree.policies_in("dev")) == (1 if kind == "NetworkBaseline" else 0)
+    assert [each.kind for each in tree.policies_in("dev")] == [each for each in POLICIES[1:] if each != kind]
 
 
 def test_an_absent_kind_that_comes_is_there() -> None:
@@ -297,14 +296,17 @@ def test_the_policies_of_a_namespace_are_one_object_until_one_changes() -> None:
 
 
 def test_policies_of_two_kinds_and_one_name_are_two() -> None:
-    """One that goes, or a kind that is told anew, leaves the other."""
-    live = told(NetworkPolicy=[thing("web", {}, namespace="dev")])
-    live.put("CiliumNetworkPolicy", thing("web", {}, namespace="dev"))
+    """One that goes, or a kind that is told anew, leaves the others: those of another group with the name, too."""
+    live = told()
+    for kind in POLICIES:
+        live.put(kind, thing("web", {}, namespace="dev"))
     tree = grown(live)
-    assert sorted(each.kind for each in tree.policies_in("dev")) == sorted(POLICIES)
-    live.reset("NetworkPolicy", [], VERSION)
-    assert [each.kind for each in grown(live).policies_in("dev")] == ["CiliumNetworkPolicy"]
-    live.drop("CiliumNetworkPolicy", thing("web", namespace="dev"))
+    assert [each.kind for each in tree.policies_in("dev")] == list(POLICIES)
+    for kind in POLICIES[:3]:
+        live.reset(kind, [], VERSION)
+    assert [each.kind for each in grown(live).policies_in("dev")] == list(POLICIES[3:])
+    for kind in POLICIES[3:]:
+        live.drop(kind, thing("web", namespace="dev"))
     assert grown(live).policies_in("dev") == ()
 
 
@@ -324,12 +326,14 @@ def test_a_policy_is_kept_with_what_hangs_on_it() -> None:
     )
 
 
-def test_of_a_ciliums_policy_the_whole_object_is_kept() -> None:
+@pytest.mark.parametrize("kind", POLICIES[1:])
+def test_of_a_cnis_policy_the_whole_object_is_kept(kind: str) -> None:
     """Rules stand in `spec` or `specs`; who wrote which field is let go."""
     live = told()
     whole = {"specs": [{}], **thing("web", namespace="dev", managedFields=[{"manager": "x"}], labels={"a": "b"})}
-    live.put("CiliumNetworkPolicy", whole)
+    live.put(kind, whole)
     (policy,) = grown(live).policies_in("dev")
+    assert policy.kind == kind
     assert policy.spec == {"specs": [{}], **thing("web", namespace="dev", labels={"a": "b"})}
     assert whole["metadata"]["managedFields"]
 
@@ -400,9 +404,12 @@ WRITTEN: dict[str, st.SearchStrategy[Json]] = {
         names,
         injected,
     ),
-    "CiliumNetworkPolicy": st.builds(
-        lambda name, namespace: thing(name, {"x": 1}, namespace=namespace), st.sampled_from(["web", "api"]), names
-    ),
+    **{
+        kind: st.builds(
+            lambda name, namespace: thing(name, {"x": 1}, namespace=namespace), st.sampled_from(["web", "api"]), names
+        )
+        for kind in POLICIES[1:]
+    },
     "Workspace": st.builds(
         lambda name, project, roles, baselines: thing(
             name, {"project": project, "roles": roles, "baselines": baselines}
@@ -458,7 +465,7 @@ def take(live: LiveTree, step: Step, standing: dict[str, dict[tuple[str, str], J
         case "reset":
             live.reset(kind, things, VERSION)
             standing[kind] = {key_of(each): each for each in things}
-        case _ if kind in {"CiliumNetworkPolicy", "NetworkBaseline"}:
+        case _ if kind in {*POLICIES[1:], "NetworkBaseline"}:
             live.absent(kind)
             standing.pop(kind, None)
 

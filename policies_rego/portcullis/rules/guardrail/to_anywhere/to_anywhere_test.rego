@@ -112,4 +112,4 @@ test_deny_beside_what_is_not_understood if {
 	to_anywhere.deny == set() with input as fixtures.put(document, "/tenants/Project~1payments/guardrails", {"notUnderstood": "Allow"})
 }
 
-nothing(_, _, _) := input.nothing
+nothing(_, direction, _) := direction if direction == "neither"
