@@ -46,7 +46,9 @@ from webhook.tenancy.tree import Tree
 MINE = Asked(ADA, "CREATE", NETPOL, new=policy("checkout-dev"))
 THEIRS = Asked(BO, "CREATE", NETPOL, new=policy("checkout-dev"))
 OPEN = Asked(ADA, "CREATE", NETPOL, new=policy("checkout-dev", spec={"podSelector": {}, "ingress": [{}]}))
-BOTH = Asked(ADA, "CREATE", NETPOL, new=policy("checkout-dev", spec={"ingress": [{}], "egress": [{}]}))
+# No metadata service is among the targets.
+OPENS_BOTH: Json = {"ingress": [{}], "egress": [{"to": [{"ipBlock": {"cidr": "64.0.0.0/2"}}]}]}
+BOTH = Asked(ADA, "CREATE", NETPOL, new=policy("checkout-dev", spec=OPENS_BOTH))
 STEALS = Asked(
     BO,
     "UPDATE",

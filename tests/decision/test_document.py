@@ -97,7 +97,7 @@ def test_a_document_without_a_tree_says_so(tree: Tree) -> None:
     review = CASES[0].asked.review()
     without = document(review, None)
     assert not without.tree
-    assert (without.tenants, without.enforcement, without.organization, without.reach) == ({}, {}, "", None)
+    assert (without.tenants, without.enforcement, without.organization, without.reaches) == ({}, {}, "", ())
     assert document(review, tree).tree
 
 

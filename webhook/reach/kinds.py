@@ -18,11 +18,13 @@ READERS: Mapping[str, Reader] = {
 }
 """By kind (`kind_of`): what a policy of it means."""
 
-_OWN_NAMES = frozenset({
-    ("networking.k8s.io", "NetworkPolicy"),
-    ("cilium.io", "CiliumNetworkPolicy"),
-    ("cilium.io", "CiliumLocalRedirectPolicy"),
-})
+_OWN_NAMES = frozenset(
+    {
+        ("networking.k8s.io", "NetworkPolicy"),
+        ("cilium.io", "CiliumNetworkPolicy"),
+        ("cilium.io", "CiliumLocalRedirectPolicy"),
+    }
+)
 
 
 def kind_of(group: str, kind: str) -> str:

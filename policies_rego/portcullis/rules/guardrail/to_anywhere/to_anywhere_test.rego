@@ -55,11 +55,11 @@ test_deny_without_reach if {
 	startswith(violation.message, "ada may not create NetworkPolicy dev/web: ")
 }
 
-# A direction and a peer never agree: a function that is undefined stands for a reason that cannot be told.
+# A place is no set of violations: a function that is undefined stands for a reason that cannot be told.
 test_deny_reason_that_is_undefined if {
 	parts := ["ada may not create NetworkPolicy dev/web: what it opens is not known"]
 	fixtures.denied(to_anywhere.deny, refused, parts) with input as creation(wide)
-		with data.portcullis.guardrails.why as nothing
+		with data.portcullis.guardrails.why as fixtures.denied
 }
 
 test_deny_update_that_widens if {
@@ -111,5 +111,3 @@ test_deny_beside_what_is_not_understood if {
 	fixtures.denied(to_anywhere.deny, refused, hidden) with input as fixtures.put(document, "/user", fixtures.zed)
 	to_anywhere.deny == set() with input as fixtures.put(document, "/tenants/Project~1payments/guardrails", {"notUnderstood": "Allow"})
 }
-
-nothing(_, direction, _) := direction if direction == "neither"
