@@ -1,5 +1,6 @@
 """The facts of one request: all that is needed to decide it, and nothing more."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -41,6 +42,7 @@ CHECKOUT = ("Workspace/checkout", "Project/payments", ORG)
 REFUNDS = ("Workspace/refunds", "Project/payments", ORG)
 RANKING = ("Workspace/ranking", "Project/search", ORG)
 GROUPS = ("system:masters",)
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 FROM_TEN: Json = {"podSelector": {}, "ingress": [{"from": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}]}
 CILIUM_POLICY = ("cilium.io", "v2", "CiliumNetworkPolicy", "ciliumnetworkpolicies")
 CALICO_POLICY = ("crd.projectcalico.org", "v1", "NetworkPolicy", "networkpolicies")
@@ -48,7 +50,7 @@ CALICO_POLICY = ("crd.projectcalico.org", "v1", "NetworkPolicy", "networkpolicie
 
 def document(tree: Tree | None, asked: Asked) -> Document:
     """Return the document of a request as the API server sends it."""
-    return gather(read_review(orjson.dumps(asked.review())), tree, GROUPS)
+    return gather(read_review(orjson.dumps(asked.review())), tree, GROUPS, now=NOW)
 
 
 def standings(places: Places) -> tuple[str | None, str | None]:
@@ -61,7 +63,13 @@ def test_the_request_arrives_as_it_was_asked(tree: Tree) -> None:
     new, old = policy("checkout-dev", "web", DENY_ALL), policy("checkout-dev", "web")
     found = document(tree, Asked(ADA, "UPDATE", NETPOL, new, old, subresource="status", dry_run=True))
     assert found.request == Request(
-        "UPDATE", Kind("networking.k8s.io", "v1", "NetworkPolicy"), "status", "checkout-dev", "web", dry_run=True
+        "UPDATE",
+        Kind("networking.k8s.io", "v1", "NetworkPolicy"),
+        "status",
+        "checkout-dev",
+        "web",
+        dry_run=True,
+        time="2026-11-21T12:00:00Z",
     )
     assert found.user == User("ada", ADA.groups)
     assert found.break_glass_groups == GROUPS

@@ -25,6 +25,9 @@ TENANTS: tuple[TenantKind, ...] = ("Organization", "Project", "Workspace")
 POLICIES: tuple[PolicyKind, ...] = ("NetworkPolicy", "CiliumNetworkPolicy")
 KINDS = (*TENANTS, "NetworkBaseline", "Namespace", *POLICIES)
 
+MOST_FORMER = 5
+"""So many former versions of a baseline are remembered; a roll-out that lasts longer than as many changes is none."""
+
 _ATTACHED = ("annotations", "finalizers", "ownerReferences")
 
 
@@ -92,6 +95,8 @@ class LiveTree:
     changed: list[Callable[[], None]] = field(default_factory=list)
     _tenants: dict[TenantKind, dict[str, Tenant]] = field(default_factory=lambda: {kind: {} for kind in TENANTS})
     _baselines: dict[str, Baseline] = field(default_factory=dict)
+    _versions: dict[str, tuple[Baseline, ...]] = field(default_factory=dict)
+    """Every version of a baseline that could be read, the newest first."""
     _namespaces: dict[str, Namespace] = field(default_factory=dict)
     _policies: _Policies = field(default_factory=_Policies)
     _synced: set[str] = field(default_factory=set)
@@ -104,6 +109,8 @@ class LiveTree:
         self._clear(kind)
         for thing in things:
             self._store(kind, thing)
+        if kind == "NetworkBaseline":
+            self._forget_versions()
         self._synced.add(kind)
         self._unserved.discard(kind)
         self._reach(kind, version)
@@ -118,6 +125,8 @@ class LiveTree:
     def drop(self, kind: str, thing: Object) -> None:
         """Let one object go."""
         self._remove(kind, _key(thing))
+        if kind == "NetworkBaseline":
+            self._forget_versions()
         self._reach(kind, thing["metadata"].get("resourceVersion", ""))
         self._grow(kind)
 
@@ -126,6 +135,8 @@ class LiveTree:
         if kind in self._unserved:
             return
         self._clear(kind)
+        if kind == "NetworkBaseline":
+            self._forget_versions()
         self._synced.add(kind)
         self._unserved.add(kind)
         self._replant()
@@ -183,6 +194,7 @@ class LiveTree:
         try:
             if kind == "NetworkBaseline":
                 self._baselines[name] = read_baseline(name, thing.get("spec"))
+                self._remember(self._baselines[name])
             else:
                 tenant = read_tenant(cast("TenantKind", kind), name, thing.get("spec"))
                 self._tenants[tenant.kind][name] = tenant
@@ -196,6 +208,16 @@ class LiveTree:
                 spec = thing.get("spec")
                 selector = spec.get("namespaceSelector") if isinstance(spec, Mapping) else None
                 self._baselines[name] = Baseline(name, (), readable_or_all(selector), unreadable=what)
+
+    def _remember(self, baseline: Baseline) -> None:
+        """Keep what the baseline is now before what it was."""
+        former = [each for each in self._versions.get(baseline.name, ()) if each.policies != baseline.policies]
+        self._versions[baseline.name] = (baseline, *former[:MOST_FORMER])
+
+    def _forget_versions(self) -> None:
+        """Let the versions go of baselines that are gone: one of the same name later is another."""
+        for name in self._versions.keys() - self._baselines.keys():
+            del self._versions[name]
 
     def _remove(self, kind: str, key: Key) -> None:
         namespace, name = key
@@ -246,7 +268,8 @@ class LiveTree:
             return None
         projects, workspaces = (self._tenants[kind].values() for kind in ("Project", "Workspace"))
         every = (*self.organizations, *projects, *workspaces)
-        return plant(every, self._baselines.values(), Ground(self._namespaces, self._policies))
+        former = {name: versions[1:] for name, versions in self._versions.items() if len(versions) > 1}
+        return plant(every, self._baselines.values(), Ground(self._namespaces, self._policies), former)
 
 
 def read_namespace(thing: Object) -> Namespace:

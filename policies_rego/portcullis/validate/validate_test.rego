@@ -4,9 +4,12 @@ import data.portcullis.fixtures
 import data.portcullis.validate
 
 shipped := {
+	["baseline", "exemption"],
 	["baseline", "managed_policy"],
 	["baseline", "namespace_labels"],
+	["baseline", "pod_gate"],
 	["guardrail", "from_anywhere"],
+	["guardrail", "host_network"],
 	["guardrail", "to_anywhere"],
 	["rbac", "cluster_policy"],
 	["rbac", "namespace"],
