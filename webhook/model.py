@@ -157,6 +157,14 @@ class Baseline:
 
 
 @dataclass(frozen=True, slots=True)
+class Former:
+    """What a baseline was before it changed; `until` is the resourceVersion of that change."""
+
+    baseline: Baseline
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
 class Opening:
     """
     The addresses that a policy opens in one direction; ports are not looked at.

@@ -13,7 +13,7 @@ from typing import Any, cast
 import structlog
 from pydantic import ValidationError
 
-from webhook.model import RESERVED, Baseline, Namespace, Policy, PolicyKind, Tenant, TenantKind
+from webhook.model import RESERVED, Baseline, Former, Namespace, Policy, PolicyKind, Tenant, TenantKind
 from webhook.tenancy.specs import first_error, read_baseline, read_tenant, readable_or_all
 from webhook.tenancy.tree import Ground, Tree, plant
 
@@ -26,7 +26,7 @@ POLICIES: tuple[PolicyKind, ...] = ("NetworkPolicy", "CiliumNetworkPolicy")
 KINDS = (*TENANTS, "NetworkBaseline", "Namespace", *POLICIES)
 
 MOST_FORMER = 5
-"""So many former versions of a baseline are remembered; a roll-out that lasts longer than as many changes is none."""
+"""So many former versions of a baseline are remembered: while it rolls out one of them may still stand somewhere."""
 
 _ATTACHED = ("annotations", "finalizers", "ownerReferences")
 
@@ -95,8 +95,9 @@ class LiveTree:
     changed: list[Callable[[], None]] = field(default_factory=list)
     _tenants: dict[TenantKind, dict[str, Tenant]] = field(default_factory=lambda: {kind: {} for kind in TENANTS})
     _baselines: dict[str, Baseline] = field(default_factory=dict)
-    _versions: dict[str, tuple[Baseline, ...]] = field(default_factory=dict)
-    """Every version of a baseline that could be read, the newest first."""
+    _readable: dict[str, Baseline] = field(default_factory=dict)
+    """Each baseline as it was when it could be read last."""
+    _former: dict[str, tuple[Former, ...]] = field(default_factory=dict)
     _namespaces: dict[str, Namespace] = field(default_factory=dict)
     _policies: _Policies = field(default_factory=_Policies)
     _synced: set[str] = field(default_factory=set)
@@ -110,7 +111,7 @@ class LiveTree:
         for thing in things:
             self._store(kind, thing)
         if kind == "NetworkBaseline":
-            self._forget_versions()
+            self._forget()
         self._synced.add(kind)
         self._unserved.discard(kind)
         self._reach(kind, version)
@@ -126,7 +127,7 @@ class LiveTree:
         """Let one object go."""
         self._remove(kind, _key(thing))
         if kind == "NetworkBaseline":
-            self._forget_versions()
+            self._forget()
         self._reach(kind, thing["metadata"].get("resourceVersion", ""))
         self._grow(kind)
 
@@ -136,7 +137,7 @@ class LiveTree:
             return
         self._clear(kind)
         if kind == "NetworkBaseline":
-            self._forget_versions()
+            self._forget()
         self._synced.add(kind)
         self._unserved.add(kind)
         self._replant()
@@ -194,7 +195,7 @@ class LiveTree:
         try:
             if kind == "NetworkBaseline":
                 self._baselines[name] = read_baseline(name, thing.get("spec"))
-                self._remember(self._baselines[name])
+                self._remember(self._baselines[name], thing["metadata"].get("resourceVersion", ""))
             else:
                 tenant = read_tenant(cast("TenantKind", kind), name, thing.get("spec"))
                 self._tenants[tenant.kind][name] = tenant
@@ -209,15 +210,23 @@ class LiveTree:
                 selector = spec.get("namespaceSelector") if isinstance(spec, Mapping) else None
                 self._baselines[name] = Baseline(name, (), readable_or_all(selector), unreadable=what)
 
-    def _remember(self, baseline: Baseline) -> None:
-        """Keep what the baseline is now before what it was."""
-        former = [each for each in self._versions.get(baseline.name, ()) if each.policies != baseline.policies]
-        self._versions[baseline.name] = (baseline, *former[:MOST_FORMER])
+    def _remember(self, baseline: Baseline, version: str) -> None:
+        """Keep what the baseline was before it became this in the resourceVersion `version`."""
+        name, before = baseline.name, self._readable.get(baseline.name)
+        self._readable[name] = baseline
+        if before is None or before.policies == baseline.policies:
+            return
+        # What it is now, or was a moment ago, is not what it was earlier.
+        nearer = (baseline.policies, before.policies)
+        earlier = [each for each in self._former.get(name, ()) if each.baseline.policies not in nearer]
+        until = int(version) if version.isdecimal() else 0
+        self._former[name] = (Former(before, until), *earlier[: MOST_FORMER - 1])
 
-    def _forget_versions(self) -> None:
-        """Let the versions go of baselines that are gone: one of the same name later is another."""
-        for name in self._versions.keys() - self._baselines.keys():
-            del self._versions[name]
+    def _forget(self) -> None:
+        """Let go what baselines were that are gone: one of the same name later is another."""
+        for known in (self._readable, self._former):
+            for name in known.keys() - self._baselines.keys():
+                del known[name]
 
     def _remove(self, kind: str, key: Key) -> None:
         namespace, name = key
@@ -268,8 +277,8 @@ class LiveTree:
             return None
         projects, workspaces = (self._tenants[kind].values() for kind in ("Project", "Workspace"))
         every = (*self.organizations, *projects, *workspaces)
-        former = {name: versions[1:] for name, versions in self._versions.items() if len(versions) > 1}
-        return plant(every, self._baselines.values(), Ground(self._namespaces, self._policies), former)
+        ground = Ground(self._namespaces, self._policies)
+        return plant(every, self._baselines.values(), ground, dict(self._former))
 
 
 def read_namespace(thing: Object) -> Namespace:

@@ -19,6 +19,7 @@ from webhook.model import (
     RESERVED,
     WORKSPACE_LABEL,
     Baseline,
+    Former,
     Namespace,
     Place,
     Policy,
@@ -69,7 +70,7 @@ class Tree:
     _naming_accounts_of: Mapping[str, tuple[str, ...]] = field(repr=False)
     _naming_baseline: Mapping[str, tuple[str, ...]] = field(repr=False)
     _selecting: tuple[tuple[str, Selector], ...] = field(repr=False)
-    former: Mapping[str, tuple[Baseline, ...]] = field(default_factory=dict, repr=False)
+    former: Mapping[str, tuple[Former, ...]] = field(default_factory=dict, repr=False)
     """What baselines were before they changed, the newest first, by name."""
 
     def place(self, name: str, labels: Mapping[str, str]) -> Place:
@@ -175,7 +176,7 @@ def plant(
     every: Iterable[Tenant],
     baselines: Iterable[Baseline],
     ground: Ground,
-    former: Mapping[str, tuple[Baseline, ...]] = MappingProxyType({}),
+    former: Mapping[str, tuple[Former, ...]] = MappingProxyType({}),
 ) -> Tree:
     """
     Return the tree of tenants, of which the first is the Organization, on the `ground` they stand on.
