@@ -304,11 +304,11 @@ def test_after_a_calm_time_it_is_patient_again(monkeypatch: pytest.MonkeyPatch) 
 SOON = 0.3
 
 
-def exempted(seconds: float, **metadata: Json) -> Json:
+def exempted(seconds: float) -> Json:
     """Return a namespace that is exempt for so many seconds from now."""
     until = rfc3339(datetime.now(UTC) + timedelta(seconds=seconds))
     notes = {exemption.REASON: "moving house", exemption.UNTIL: until}
-    return live_namespace(labels={**OWNED, exemption.LABEL: "true"}, annotations=notes, **metadata)
+    return live_namespace(labels={**OWNED, exemption.LABEL: "true"}, annotations=notes)
 
 
 def reason(world: World) -> tuple[str, str]:
