@@ -22,16 +22,29 @@ from tests.cases.reviews import (
     NETPOL,
     NOBODY,
     OZ,
+    POD,
     ROOT,
     Asked,
     Caller,
     Json,
+    exempt,
     injected,
     namespace,
     owned,
+    pod,
     policy,
 )
-from tests.cases.table import FROM_ANYWHERE, LABELS, MANAGED, NAMESPACE_POLICY, NAMESPACE_RULE, TO_ANYWHERE
+from tests.cases.table import (
+    EXEMPTION,
+    FROM_ANYWHERE,
+    HOST_NETWORK,
+    LABELS,
+    MANAGED,
+    NAMESPACE_POLICY,
+    NAMESPACE_RULE,
+    POD_GATE,
+    TO_ANYWHERE,
+)
 from tests.conftest import TREE, Loop
 from webhook.admission import Gate, Record
 from webhook.decision.bundle import Bundle
@@ -55,6 +68,15 @@ STEALS = Asked(
     NAMESPACE,
     old=namespace("checkout-dev", owned("checkout")),
     new=namespace("checkout-dev", owned("refunds")),
+)
+POD_EARLY = Asked(ADA, "CREATE", POD, new=pod("checkout-dev"))
+HOSTED = Asked(ADA, "CREATE", POD, new=pod("checkout-dev", hostNetwork=True))
+EXEMPTS = Asked(
+    ADA,
+    "UPDATE",
+    NAMESPACE,
+    old=namespace("checkout-dev", owned("checkout")),
+    new=namespace("checkout-dev", owned("checkout", **exempt(7)[0]), annotations=exempt(7)[1]),
 )
 FORGES = Asked(
     ADA,
@@ -132,6 +154,10 @@ ENFORCED: dict[str, tuple[dict[str, Enforcement], Asked, set[str], set[str], set
         {TO_ANYWHERE: "warn", FROM_ANYWHERE: "audit"}, BOTH, set(), {TO_ANYWHERE}, {FROM_ANYWHERE, TO_ANYWHERE},
     ),
     "rbac": ({"rbac/namespace-policy": "warn"}, THEIRS, set(), {NAMESPACE_POLICY}, {NAMESPACE_POLICY}),
+    "the pod gate": ({"baseline/pod-gate": "warn"}, POD_EARLY, set(), {POD_GATE}, {POD_GATE}),
+    "the guardrail of pods": (
+        {"guardrail/*": "audit"}, HOSTED, {POD_GATE}, set(), {POD_GATE, HOST_NETWORK},
+    ),
     "nothing to soften": ({"*": "warn"}, MINE, set(), set(), set()),
 }  # fmt: skip
 
@@ -169,6 +195,8 @@ def rules_in(text: str) -> set[str]:
 NEVER: dict[str, tuple[Asked, str]] = {
     "managed policy": (Asked(ADA, "DELETE", NETPOL, old=injected("checkout-dev")), MANAGED),
     "derived labels": (FORGES, LABELS),
+    "an exemption": (EXEMPTS, EXEMPTION),
+    "a pod in a namespace that nobody knows": (Asked(OZ, "CREATE", POD, new=pod("nowhere")), POD_GATE),
     "a move": (STEALS, NAMESPACE_RULE),
     "an adoption": (
         Asked(
@@ -530,3 +558,37 @@ def test_break_glass_does_not_need_the_namespace(loop: Loop, gate: Gate, answer:
     """Who mends the cluster is let in also where our own right to read it is what has to be mended."""
     asked = dataclasses.replace(NEW, caller=ROOT)
     assert validated(loop, looking(gate, Namespaces(answer)), asked)["allowed"]
+
+
+# Pods.
+
+NEW_POD = Asked(ADA, "CREATE", POD, new=pod("checkout-new"))
+
+
+def test_a_pod_that_comes_before_its_baseline_is_asked_to_come_again(loop: Loop, gate: Gate) -> None:
+    """In a namespace that the watch has not told of, of whose policies nothing is known either."""
+    reading = looking(gate, Namespaces(Namespace("checkout-new", owned("checkout"))))
+    status = validated(loop, reading, NEW_POD)["status"]
+    assert (status["code"], status["reason"], status["details"]) == (500, "InternalError", {"retryAfterSeconds": 1})
+    assert status["message"].startswith(
+        "[baseline/pod-gate] ada may not create Pod checkout-new/web: the baseline of its namespace is not in place "
+        "yet: zero-trust.default-deny is missing; zero-trust.allow-dns is missing. Portcullis is bringing it: "
+    )
+
+
+def test_a_pod_before_its_baseline_is_on_record_as_denied(loop: Loop, gate: Gate) -> None:
+    """It was decided on, by the rule, though it may pass in a moment."""
+    records: list[Record] = []
+    validated(loop, dataclasses.replace(gate, record=records.append), POD_EARLY)
+    assert [(each.verdict, each.rules) for each in records] == [("deny", (POD_GATE,))]
+
+
+@pytest.mark.parametrize(("days", "allowed"), [(7, True), (-1, False), (31, False)], ids=["now", "over", "longer"])
+def test_a_pod_starts_in_an_exempt_namespace(loop: Loop, gate: Gate, days: int, *, allowed: bool) -> None:
+    """Until the end of the exemption; no pod on the network of its node does."""
+    label, notes = exempt(days)
+    reading = looking(gate, Namespaces(Namespace("checkout-new", owned("checkout", **label), notes)))
+    assert validated(loop, reading, NEW_POD)["allowed"] is allowed
+    hosted = Asked(ADA, "CREATE", POD, new=pod("checkout-new", hostNetwork=True))
+    told = rules_in(validated(loop, reading, hosted)["status"]["message"])
+    assert told == ({HOST_NETWORK} if allowed else {HOST_NETWORK, POD_GATE})

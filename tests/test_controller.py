@@ -2,11 +2,13 @@
 
 import asyncio
 from collections import Counter
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.cases.reviews import Json
 from tests.cluster.memory import Call, Event, until
 from tests.cluster.world import (
     CHANGES,
@@ -29,10 +31,11 @@ from tests.cluster.world import (
     worked,
     working,
 )
-from webhook import controller
+from webhook import controller, exemption
 from webhook.bring import Brought, Seen, Writes, bring
 from webhook.cluster.resource import BASELINES, NAMESPACES, NETWORK_POLICIES
 from webhook.errors import ClusterError
+from webhook.exemption import rfc3339
 from webhook.model import GATE_LABEL, WORKSPACE_LABEL
 
 
@@ -294,6 +297,110 @@ def test_after_a_calm_time_it_is_patient_again(monkeypatch: pytest.MonkeyPatch) 
             await asyncio.sleep(0.04)
 
     doing(world, script)
+
+
+# Exemptions.
+
+SOON = 0.3
+
+
+def exempted(seconds: float) -> Json:
+    """Return a namespace that is exempt for so many seconds from now."""
+    until = rfc3339(datetime.now(UTC) + timedelta(seconds=seconds))
+    notes = {exemption.REASON: "moving house", exemption.UNTIL: until}
+    return live_namespace(labels={**OWNED, exemption.LABEL: "true"}, annotations=notes)
+
+
+def reason(world: World) -> tuple[str, str]:
+    """Return the state of the namespace and its reason."""
+    state = world.state() or {"state": "", "reason": ""}
+    return state["state"], state["reason"]
+
+
+def test_an_exempt_namespace_has_no_injected_policies_until_the_end() -> None:
+    """Put on, they go; over, they come back without any event, and the state says so each time."""
+    world = settled()
+
+    async def script() -> None:
+        put_on = exempted(SOON)
+        world.memory.put(NAMESPACES, put_on)
+        until_when = put_on["metadata"]["annotations"][exemption.UNTIL]
+        await until(lambda: reason(world) == ("Ready", f"exempt until {until_when}"))
+        assert world.policies() == {}
+        await until(lambda: reason(world) == ("Ready", ""), SOON + 2)
+
+    doing(world, script)
+    assert set(world.policies()) == {"zero-trust.default-deny", "zero-trust.allow-dns"}
+    assert not any("events" in each for each in world.writes())
+
+
+def test_a_new_exempt_namespace_gets_nothing_but_its_labels() -> None:
+    """The gate stays marked: guardrails hold, and an exemption is judged by its date."""
+    world = worked(World(Namespace=[exempted(1000)]))
+    assert world.writes() == {"patch namespaces dev": 1}
+    assert world.namespace()["metadata"]["labels"] == {**OWNED, **DERIVED, exemption.LABEL: "true"}
+    assert (world.state() or {})["revision"] == ""
+    world.memory.calls.clear()
+    assert worked(world).writes() == {}
+
+
+def test_taken_off_before_its_end_it_ends() -> None:
+    """As soon as the watch tells."""
+    world = worked(World(Namespace=[exempted(1000)]))
+
+    async def script() -> None:
+        world.memory.put(NAMESPACES, live_namespace())
+        await until(lambda: reason(world) == ("Ready", ""))
+
+    doing(world, script)
+    assert len(world.policies()) == 2
+
+
+def test_a_tenants_own_policies_stay_in_an_exempt_namespace() -> None:
+    """What was not injected is not taken out, nor what could not be brought back."""
+    world = settled()
+    web = world.memory.put(NETWORK_POLICIES, thing("web", {"podSelector": {}}, namespace="dev"))
+    world.memory.remove(BASELINES, "zero-trust")
+    world.memory.put(NAMESPACES, exempted(1000))
+    worked(world)
+    assert world.policies()["web"] == web
+    assert set(world.policies()) == {"web", "zero-trust.default-deny", "zero-trust.allow-dns"}
+    assert reason(world) == ("Failed", "there is no NetworkBaseline zero-trust")
+
+
+def test_one_of_more_than_thirty_days_begins_to_count_when_it_is_none() -> None:
+    """From before our day: until then the policies stand."""
+    world = settled()
+
+    async def script() -> None:
+        world.memory.put(NAMESPACES, exempted(exemption.LONGEST.total_seconds() + SOON))
+        await until(lambda: reason(world) == ("Ready", ""))
+        assert len(world.policies()) == 2
+        await until(lambda: world.policies() == {}, SOON + 2)
+
+    doing(world, script)
+
+
+def test_exemptions_of_others_do_not_wake_a_namespace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is looked at when its own ends, and not for any other's."""
+    world = worked(World(Namespace=[live_namespace("other"), live_namespace()]))
+    looked = Counter[str]()
+
+    async def counted(cluster: Writes, seen: Seen) -> Brought:
+        looked[seen.namespace.name] += 1
+        return await bring(cluster, seen)
+
+    monkeypatch.setattr(controller, "bring", counted)
+
+    async def script() -> None:
+        world.memory.put(NAMESPACES, exempted(SOON))
+        await until(lambda: world.policies() == {})
+        await until(lambda: reason(world) == ("Ready", "") and len(world.policies()) == 2, SOON + 2)
+        await quiet(world)
+
+    doing(world, script)
+    assert looked["other"] == 1
+    assert looked["dev"] <= 6
 
 
 # In the long run.

@@ -1,5 +1,6 @@
 """The facts of one request: all that is needed to decide it, and nothing more."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -18,6 +19,7 @@ from tests.cases.reviews import (
     NOBODY,
     OZ,
     PAM,
+    POD,
     STRANGER,
     TWO,
     WORKSPACE,
@@ -28,11 +30,12 @@ from tests.cases.reviews import (
     namespace,
     other_policy,
     owned,
+    pod,
     policy,
 )
 from webhook.decision.document import Document, Kind, Places, Request, User
 from webhook.gather import gather
-from webhook.model import Place, Standing
+from webhook.model import Cover, Namespace, Place, Standing
 from webhook.review.envelope import Metadata, read_review
 from webhook.tenancy.tree import Tree
 
@@ -41,6 +44,7 @@ CHECKOUT = ("Workspace/checkout", "Project/payments", ORG)
 REFUNDS = ("Workspace/refunds", "Project/payments", ORG)
 RANKING = ("Workspace/ranking", "Project/search", ORG)
 GROUPS = ("system:masters",)
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 FROM_TEN: Json = {"podSelector": {}, "ingress": [{"from": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}]}
 CILIUM_POLICY = ("cilium.io", "v2", "CiliumNetworkPolicy", "ciliumnetworkpolicies")
 CALICO_POLICY = ("crd.projectcalico.org", "v1", "NetworkPolicy", "networkpolicies")
@@ -50,7 +54,7 @@ REDIRECT = ("cilium.io", "v2", "CiliumLocalRedirectPolicy", "ciliumlocalredirect
 
 def document(tree: Tree | None, asked: Asked) -> Document:
     """Return the document of a request as the API server sends it."""
-    return gather(read_review(orjson.dumps(asked.review())), tree, GROUPS)
+    return gather(read_review(orjson.dumps(asked.review())), tree, GROUPS, now=NOW)
 
 
 def standings(places: Places) -> tuple[str | None, str | None]:
@@ -63,7 +67,13 @@ def test_the_request_arrives_as_it_was_asked(tree: Tree) -> None:
     new, old = policy("checkout-dev", "web", DENY_ALL), policy("checkout-dev", "web")
     found = document(tree, Asked(ADA, "UPDATE", NETPOL, new, old, subresource="status", dry_run=True))
     assert found.request == Request(
-        "UPDATE", Kind("networking.k8s.io", "v1", "NetworkPolicy"), "status", "checkout-dev", "web", dry_run=True
+        "UPDATE",
+        Kind("networking.k8s.io", "v1", "NetworkPolicy"),
+        "status",
+        "checkout-dev",
+        "web",
+        dry_run=True,
+        time="2026-11-21T12:00:00Z",
     )
     assert found.user == User("ada", ADA.groups)
     assert found.break_glass_groups == GROUPS
@@ -442,6 +452,98 @@ def test_a_kind_that_is_none_of_ours_is_never_read_as_one(tree: Tree, kind: tupl
     assert document(tree, Asked(ADA, "CREATE", kind, sent)).reaches == ()
 
 
+# Exemptions, as of the time of the request.
+
+EXEMPT = {"portcullis.dev/exempt": "true"}
+NOTES = {"portcullis.dev/exempt-reason": "x", "portcullis.dev/exempt-until": "2026-12-01T02:00:00+02:00"}
+UNTIL = "2026-12-01T00:00:00Z"
+
+
+def exempt_at(now: datetime, tree: Tree, asked: Asked) -> tuple[str | None, str | None]:
+    """Return until when both places are exempt."""
+    places = gather(read_review(orjson.dumps(asked.review())), tree, GROUPS, now=now).places
+    return places.new.exempt if places.new else None, places.old.exempt if places.old else None
+
+
+def test_a_namespace_is_exempt_by_its_own_words(tree: Tree) -> None:
+    """Before and after each by what the object says, not by what stands."""
+    plain = namespace("checkout-dev", owned("checkout"))
+    exempted = namespace("checkout-dev", owned("checkout", **EXEMPT), annotations=NOTES)
+    assert exempt_at(NOW, tree, Asked(IVAN, "UPDATE", NAMESPACE, exempted, plain)) == (UNTIL, "")
+    assert exempt_at(NOW, tree, Asked(IVAN, "UPDATE", NAMESPACE, plain, exempted)) == ("", UNTIL)
+    assert exempt_at(NOW, tree, Asked(IVAN, "CREATE", NAMESPACE, exempted)) == (UNTIL, None)
+    assert exempt_at(NOW, tree, Asked(IVAN, "DELETE", NAMESPACE, None, exempted)) == (None, UNTIL)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("exempt-dev", NETPOL), ("exempt-dev", POD)], ids=["policy", "pod"])
+def test_what_is_inside_is_exempt_with_its_namespace(tree: Tree, name: str, kind: tuple[str, str, str, str]) -> None:
+    """By the labels and annotations of the namespace as it stands, until it ends."""
+    known = tree.knowing(Namespace(name, {WORKSPACE: "checkout", **EXEMPT}, NOTES))
+    asked = Asked(ADA, "CREATE", kind, policy(name) if kind == NETPOL else pod(name))
+    end = datetime(2026, 12, 1, tzinfo=UTC)
+    assert exempt_at(NOW, known, asked) == (UNTIL, None)
+    assert exempt_at(end - timedelta(microseconds=1), known, asked) == (UNTIL, None)
+    assert exempt_at(end, known, asked) == ("", None)
+    assert exempt_at(end - timedelta(days=30, microseconds=1), known, asked) == ("", None)
+
+
+@pytest.mark.parametrize("metadata", [EXEMPT, NOTES, {**EXEMPT, **NOTES}], ids=["label", "annotations", "both"])
+def test_a_pods_own_labels_exempt_nothing(tree: Tree, metadata: dict[str, str]) -> None:
+    """Nor do its annotations."""
+    asked = Asked(ADA, "CREATE", POD, pod("checkout-dev", metadata={"labels": metadata, "annotations": metadata}))
+    assert exempt_at(NOW, tree, asked) == ("", None)
+
+
+def test_what_is_wrong_with_an_exemption_is_known(tree: Tree) -> None:
+    """Of a Namespace that is written, with a tree and without."""
+    half = namespace("checkout-dev", owned("checkout", **EXEMPT))
+    told = "the annotation portcullis.dev/exempt-reason says nothing: write why it is needed"
+    for known in (tree, None):
+        assert document(known, Asked(IVAN, "CREATE", NAMESPACE, half)).exemption_problem == told
+        assert document(known, Asked(IVAN, "DELETE", NAMESPACE, None, half)).exemption_problem == ""
+    pods = pod("checkout-dev", metadata={"labels": EXEMPT})
+    assert document(tree, Asked(IVAN, "CREATE", POD, pods)).exemption_problem == ""
+
+
+# Whether the baselines of a pod's namespace are in place.
+
+
+def test_a_new_pods_namespace_is_looked_at(tree: Tree) -> None:
+    """What of its baselines lacks there is known."""
+    assert document(tree, Asked(ADA, "CREATE", POD, pod("ready-dev"))).cover == Cover()
+    missing = Cover(("zero-trust.allow-dns is missing",))
+    assert document(tree, Asked(ADA, "CREATE", POD, pod("checkout-dev"))).cover == missing
+    generated = pod("checkout-dev", "", {"generateName": "web-"})
+    assert document(tree, Asked(ADA, "CREATE", POD, generated)).cover == missing
+    known = tree.knowing(Namespace("new-dev", {WORKSPACE: "checkout"}))
+    found = document(known, Asked(ADA, "CREATE", POD, pod("new-dev"))).cover
+    assert found == Cover(("zero-trust.default-deny is missing", "zero-trust.allow-dns is missing"))
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        pytest.param(Asked(ADA, "CREATE", POD, pod("monitoring")), id="no-baseline-applies"),
+        pytest.param(Asked(ADA, "CREATE", POD, pod("nowhere")), id="unknown-namespace"),
+        pytest.param(Asked(ADA, "CREATE", POD, pod("kube-system")), id="reserved-namespace"),
+        pytest.param(Asked(ADA, "CREATE", POD), id="no-object"),
+        pytest.param(Asked(ADA, "UPDATE", POD, pod("checkout-dev"), pod("checkout-dev")), id="an-update"),
+        pytest.param(Asked(ADA, "DELETE", POD, None, pod("checkout-dev")), id="a-deletion"),
+        pytest.param(Asked(ADA, "CREATE", NETPOL, policy("checkout-dev")), id="a-policy"),
+        pytest.param(Asked(ADA, "CREATE", ("x.io", "v1", "Pod", "pods"), pod("checkout-dev")), id="another-pod"),
+    ],
+)
+def test_it_is_looked_at_only_where_the_pod_gate_asks(tree: Tree, asked: Asked) -> None:
+    """In namespaces that a baseline applies to, for a pod that comes."""
+    assert document(tree, asked).cover is None
+
+
+def test_an_exempt_namespace_is_not_looked_at(tree: Tree) -> None:
+    """Nothing has to be in place there."""
+    known = tree.knowing(Namespace("exempt-dev", {WORKSPACE: "checkout", **EXEMPT}, NOTES))
+    assert document(known, Asked(ADA, "CREATE", POD, pod("exempt-dev"))).cover is None
+
+
 # Without a tree.
 
 
@@ -458,7 +560,7 @@ def test_without_a_tree_there_is_the_request_alone(asked: Asked) -> None:
     found = document(None, asked)
     assert (found.tree, found.organization, found.enforcement, found.tenants) == (False, "", {}, {})
     assert found.places == Places()
-    assert (found.service_accounts, found.named_by, found.reaches) == ((), (), ())
+    assert (found.service_accounts, found.named_by, found.reaches, found.cover) == ((), (), (), None)
     assert found.user.name == ADA.name
     assert (found.object is None, found.old_object is None) == (asked.new is None, asked.old is None)
     assert found.break_glass_groups == GROUPS

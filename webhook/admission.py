@@ -12,6 +12,7 @@ from typing import Literal
 from webhook.decision.document import Document, Kind, Request, User
 from webhook.decision.opa import Opa, decide, mutate
 from webhook.errors import ClusterError, NoDecisionError
+from webhook.exemption import rfc3339
 from webhook.gather import gather
 from webhook.model import Decision, Mutation, Namespace, Policies
 from webhook.reach.facts import Meanings
@@ -101,7 +102,9 @@ class Gate:
     async def probe(self, *, seconds: float) -> None:
         """Ask for the decision on a request that no rule covers; raises `NoDecisionError` like any other."""
         nothing = Document(
-            request=Request("CREATE", Kind("", "v1", "Probe"), "", "", "", dry_run=True),
+            request=Request(
+                "CREATE", Kind("", "v1", "Probe"), "", "", "", dry_run=True, time=rfc3339(datetime.now(UTC))
+            ),
             user=User("portcullis:probe", ()),
             object=None,
             old_object=None,
@@ -131,6 +134,7 @@ class _Case:
         # The review's uid is new for every call of the API server, and not ours.
         self.decision_id = str(uuid.uuid4())
         self.unread = ""
+        self._now = datetime.now(UTC)
         self._gate = gate
         self._begin = time.perf_counter()
 
@@ -145,7 +149,7 @@ class _Case:
         """Gather the facts of a review of `size` bytes; raises `NoDecisionError` after `seconds`."""
         gate = self._gate
         tree = await self._knowing(gate.tree(), seconds)
-        facts = partial(gather, self.review, tree, gate.break_glass_groups, gate.meanings)
+        facts = partial(gather, self.review, tree, gate.break_glass_groups, gate.meanings, now=self._now)
         if size <= LARGE:
             return facts()
         # The facts of a large object take their time; others are answered meanwhile.

@@ -8,7 +8,7 @@ then the namespace is told its state. What others wrote for themselves is never 
 import asyncio
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol
 
@@ -18,6 +18,7 @@ from webhook.baseline.difference import difference, surplus
 from webhook.baseline.wanted import Labels, State, Wanted, WantedPolicy, state_of, wanted_at
 from webhook.cluster.resource import EVENTS, NAMESPACES, NETWORK_POLICIES, Resource
 from webhook.errors import ClusterError
+from webhook.exemption import read_exemption, rfc3339
 from webhook.model import STATE_ANNOTATION, Namespace, Policy
 from webhook.tenancy.tree import Tree
 
@@ -51,15 +52,21 @@ class Writes(Protocol):
 
 
 class Seen(NamedTuple):
-    """What a sweep looked at; the same objects are the same state."""
+    """What a sweep looked at, and when (an aware time); the same objects are the same state."""
 
     tree: Tree
     namespace: Namespace
     policies: tuple[Policy, ...]
+    now: datetime
 
     def same(self, other: "Seen | None") -> bool:
-        """Say whether nothing changed since `other`."""
-        return other is not None and all(mine is theirs for mine, theirs in zip(self, other, strict=True))
+        """Say whether nothing changed since `other`, but for the time."""
+        return (
+            other is not None
+            and self.tree is other.tree
+            and self.namespace is other.namespace
+            and self.policies is other.policies
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +74,14 @@ class Brought:
     """
     What was written, the last resourceVersion by kind, and whether something failed that has to be tried again.
 
-    `stale` says that the copy we looked at was not the newest, so that the watch will tell of another.
+    `stale` says that the copy we looked at was not the newest, so that the watch will tell of another; `turns` when an
+    exemption begins to count or ends, so that another thing is right.
     """
 
     written: dict[str, str]
     failed: bool = False
     stale: bool = False
+    turns: datetime | None = None
 
 
 @dataclass(slots=True)
@@ -90,13 +99,20 @@ class _Outcome:
 
 async def bring(cluster: Writes, seen: Seen) -> Brought:
     """Make one namespace right."""
+    exemption = read_exemption(seen.namespace.name, seen.namespace.labels, seen.namespace.annotations, seen.now)
+    return replace(await _bring(cluster, seen, exemption.end), turns=exemption.turns)
+
+
+async def _bring(cluster: Writes, seen: Seen, exempt: datetime | None) -> Brought:
     place = seen.tree.place(seen.namespace.name, seen.namespace.labels)
+    if exempt:
+        place = replace(place, exempt=rfc3339(exempt))
     wanted = wanted_at(place, seen.tree.baselines)
     outcome = await _apply(cluster, wanted, seen)
     written = {NETWORK_POLICIES.kind: max(outcome.written, key=int)} if outcome.written else {}
     if outcome.stale:
         return Brought(written, stale=True)
-    state, reason = _state(wanted, outcome)
+    state, reason = _state(wanted, outcome, place.exempt)
     annotation = state_of(state, wanted.revision, reason) if place.baselines else None
     log = structlog.get_logger().bind(namespace=seen.namespace.name)
     try:
@@ -203,12 +219,12 @@ async def _tell(cluster: Writes, namespace: Namespace, labels: Labels, annotatio
         raise
 
 
-def _state(wanted: Wanted, outcome: _Outcome) -> tuple[State, str]:
+def _state(wanted: Wanted, outcome: _Outcome, exempt: str) -> tuple[State, str]:
     if wanted.problems or outcome.failed:
         return "Failed", _listed([*wanted.problems, *outcome.failed])
     if outcome.drifted:
         return "Drifted", _listed(outcome.drifted)
-    return "Ready", ""
+    return "Ready", f"exempt until {exempt}" if exempt else ""
 
 
 def _listed(reasons: Iterable[str]) -> str:

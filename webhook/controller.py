@@ -10,6 +10,7 @@ import asyncio
 import random
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from webhook.bring import Seen, Writes, bring
 from webhook.model import RESERVED
@@ -41,9 +42,20 @@ class _Course:
     """The resourceVersion of our last write, by kind."""
     again: float = 0.0
     """When it is looked at again whatever the watches have told: they were expected to tell by then."""
+    turns: datetime | None = None
+    """When another thing is right though nothing was told: an exemption ends."""
     rounds: int = 0
     last: float = 0.0
     due: float = 0.0
+
+    def remains(self, today: datetime) -> float | None:
+        """Return in how many seconds another thing is right, None for never; from then on nothing is."""
+        if self.turns is None:
+            return None
+        if self.turns <= today:
+            self.right = self.turns = None
+            return None
+        return (self.turns - today).total_seconds()
 
     def calm(self, now: float) -> None:
         """Forget former rounds if the last one is long ago."""
@@ -112,18 +124,20 @@ class Controller:
         tree = self._live.tree
         if tree is None:
             return None
-        now = asyncio.get_running_loop().time()
+        now, today = asyncio.get_running_loop().time(), datetime.now(UTC)
         soonest: float | None = None
         for namespace in list(tree.namespaces.values()):
             if namespace.name in RESERVED or namespace.terminating:
                 continue
             course = self._courses.setdefault(namespace.name, _Course())
-            seen = Seen(tree, namespace, tree.policies_in(namespace.name))
+            seen = Seen(tree, namespace, tree.policies_in(namespace.name), today)
+            if (remains := course.remains(today)) is not None:
+                soonest = _sooner(soonest, now + remains)
             rests = seen.same(course.right) or not self._told(course)
             if course.busy or (rests and not course.again):
                 continue
             if (due := course.again if rests else course.due) > now:
-                soonest = due if soonest is None else min(soonest, due)
+                soonest = _sooner(soonest, due)
                 continue
             course.busy = True
             tasks.create_task(self._visit(seen, course))
@@ -141,6 +155,7 @@ class Controller:
             async with self._slots:
                 brought = await bring(self._cluster, seen)
             course.awaited = brought.written
+            course.turns = brought.turns
             expects = brought.written or brought.stale
             course.again = asyncio.get_running_loop().time() + EXPECTED_SECONDS if expects else 0.0
             if brought.failed:
@@ -152,3 +167,7 @@ class Controller:
         finally:
             course.busy = False
             self._wake.set()
+
+
+def _sooner(one: float | None, other: float) -> float:
+    return other if one is None else min(one, other)

@@ -1,31 +1,40 @@
 """Gathers the facts of one request into the document that Rego decides on: look-ups in the tree, no decision."""
 
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
 from typing import cast
 
 from pydantic import ValidationError
 
+from webhook.baseline.cover import cover_at
 from webhook.decision.document import Document, Kind, Object, Places, Request, User
-from webhook.model import DOMAIN, WORKSPACE_LABEL, Place, Subject
+from webhook.exemption import read_exemption, rfc3339
+from webhook.model import DOMAIN, WORKSPACE_LABEL, Cover, Namespace, Place, Subject
 from webhook.reach.facts import Meanings
 from webhook.reaches import reaches
-from webhook.review.envelope import Reviewed, ReviewRequest, UserInfo
+from webhook.review.envelope import Metadata, Reviewed, ReviewRequest, UserInfo
 from webhook.tenancy.specs import first_error, read_baseline
 from webhook.tenancy.tree import Tree
 
 _ACCOUNT = "system:serviceaccount:"
 
 
-def gather(
-    review: ReviewRequest, tree: Tree | None, break_glass_groups: tuple[str, ...], meanings: Meanings | None = None
+def gather(  # noqa: PLR0913 - the request, and all that its facts are taken from
+    review: ReviewRequest,
+    tree: Tree | None,
+    break_glass_groups: tuple[str, ...],
+    meanings: Meanings | None = None,
+    *,
+    now: datetime,
 ) -> Document:
     """
     Return the document of `review`; without a tree it says so and holds the request alone.
 
-    `meanings` are those of the policies that stand, kept from one request to the next.
+    `meanings` are those of the policies that stand, kept from one request to the next; `now` is an aware time.
     """
     held = _held(review, tree) if tree else ()
-    places = _places(review, held, tree) if tree else Places()
+    places = _places(review, held, tree, now) if tree else Places()
     named = _named(review, tree) if tree else {}
     return Document(
         request=Request(
@@ -35,6 +44,7 @@ def gather(
             namespace=review.namespace,
             name=review.name,
             dry_run=bool(review.dry_run),
+            time=rfc3339(now),
         ),
         user=User(review.user.username, review.user.groups),
         object=_object(review.object),
@@ -49,6 +59,8 @@ def gather(
         named_by=named.get("named_by", ()),
         unreadable=_unreadable(review),
         reaches=reaches(review, tree, places, meanings or Meanings()) if tree else (),
+        exemption_problem=_exemption_problem(review, now),
+        cover=_cover(review, tree, places.new) if tree else None,
     )
 
 
@@ -77,28 +89,30 @@ def _held(review: ReviewRequest, tree: Tree) -> tuple[str, ...]:
     return tree.naming(_identities(review.user))
 
 
-def _places(review: ReviewRequest, held: tuple[str, ...], tree: Tree) -> Places:
+def _places(review: ReviewRequest, held: tuple[str, ...], tree: Tree, now: datetime) -> Places:
     new = review.object if review.operation != "DELETE" else None
     if not _is_namespace(review):
         return Places(
-            new=_place_inside(new, tree),
-            old=_place_inside(review.old_object, tree),
+            new=_place_inside(new, tree, now),
+            old=_place_inside(review.old_object, tree, now),
         )
     return Places(
-        new=_place_of_namespace(new, tree),
-        old=_place_of_namespace(review.old_object, tree),
+        new=_place_of_namespace(new, tree, now),
+        old=_place_of_namespace(review.old_object, tree, now),
         kept=_kept(new, review.old_object, tree),
         administered=tuple(_administered(new, held, tree)) if new else (),
     )
 
 
-def _place_inside(each: Reviewed | None, tree: Tree) -> Place | None:
+def _place_inside(each: Reviewed | None, tree: Tree, now: datetime) -> Place | None:
     """Return the place of the namespace that an object is in; None for what is in none."""
-    return tree.place_of(each.metadata.namespace) if each and each.metadata.namespace else None
+    if each is None or not each.metadata.namespace:
+        return None
+    return _as_of(tree.place_of(each.metadata.namespace), tree.namespaces.get(each.metadata.namespace), now)
 
 
-def _place_of_namespace(each: Reviewed | None, tree: Tree) -> Place | None:
-    return tree.place(each.metadata.name, each.metadata.labels) if each else None
+def _place_of_namespace(each: Reviewed | None, tree: Tree, now: datetime) -> Place | None:
+    return _as_of(tree.place(each.metadata.name, each.metadata.labels), each.metadata, now) if each else None
 
 
 def _kept(new: Reviewed | None, old: Reviewed | None, tree: Tree) -> Place | None:
@@ -112,6 +126,28 @@ def _administered(new: Reviewed, held: tuple[str, ...], tree: Tree) -> Iterator[
     for key in held:
         if tree.tenants[key].kind == "Workspace":
             yield tree.place(new.metadata.name, {**new.metadata.labels, WORKSPACE_LABEL: tree.tenants[key].name})
+
+
+def _as_of(place: Place, known: Namespace | Metadata | None, now: datetime) -> Place:
+    """Return the place with until when it is exempt by the labels and annotations of `known`."""
+    end = read_exemption(place.namespace, known.labels, known.annotations, now).end if known else None
+    return replace(place, exempt=rfc3339(end)) if end else place
+
+
+def _exemption_problem(review: ReviewRequest, now: datetime) -> str:
+    """Say what is wrong with the exemption that a Namespace asks for."""
+    new = review.object
+    if new is None or not _is_namespace(review):
+        return ""
+    return read_exemption(new.metadata.name, new.metadata.labels, new.metadata.annotations, now).problem
+
+
+def _cover(review: ReviewRequest, tree: Tree, place: Place | None) -> Cover | None:
+    """Return how far the baselines of a new pod's namespace are in place; None where nobody asks."""
+    is_pod = (review.kind.group, review.kind.kind) == ("", "Pod")
+    if not is_pod or review.operation != "CREATE" or place is None or not place.baselines or place.exempt:
+        return None
+    return cover_at(place, tree.baselines, tree.former, tree.policies_in(place.namespace))
 
 
 def _identities(user: UserInfo) -> Iterator[Subject]:

@@ -96,7 +96,8 @@ class Place:
     Where a namespace stands in the tree.
 
     `workspace` is what its label says, `path` the keys of the tenants above it, nearest first, and `baselines` the
-    names of those that apply to it, existing or not.
+    names of those that apply to it, existing or not. `exempt` is until when it is exempt from them (RFC 3339, UTC),
+    empty where it is not.
     """
 
     namespace: str
@@ -106,6 +107,7 @@ class Place:
     organization: str = ""
     path: tuple[str, ...] = ()
     baselines: tuple[str, ...] = ()
+    exempt: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +168,14 @@ class Baseline:
 
 
 @dataclass(frozen=True, slots=True)
+class Former:
+    """What a baseline was before it changed; `until` is the resourceVersion of that change."""
+
+    baseline: Baseline
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
 class Opening:
     """
     What a policy opens in one direction; ports are not looked at.
@@ -215,13 +225,31 @@ class Reach:
 
 
 @dataclass(frozen=True, slots=True)
+class Cover:
+    """
+    How far the baselines of a namespace are in place.
+
+    `lacking` says which of their policies are missing or differ, which its controller is about to mend; `failed` what
+    waiting does not mend: baselines that do not exist or cannot be read.
+    """
+
+    lacking: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Violation:
-    """What one rule found; `action` is what comes of it after the Organization's enforcement setting."""
+    """
+    What one rule found.
+
+    `action` is what comes of it after the Organization's enforcement setting; `wait` says that it passes by itself.
+    """
 
     rule: str
     severity: str
     message: str
     action: Enforcement
+    wait: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,6 +78,7 @@ owned(namespace, workspace, project) := {
 	"organization": "acme",
 	"path": [$"Workspace/{workspace}", $"Project/{project}", "Organization/acme"],
 	"baselines": ["zero-trust"],
+	"exempt": "",
 }
 
 outside(namespace, standing, workspace) := {
@@ -88,6 +89,7 @@ outside(namespace, standing, workspace) := {
 	"organization": "",
 	"path": ["Organization/acme"],
 	"baselines": [],
+	"exempt": "",
 }
 
 checkout := owned("dev", "checkout", "payments")
@@ -167,6 +169,8 @@ base := {
 	"named_by": [],
 	"unreadable": "",
 	"reaches": [],
+	"exemption_problem": "",
+	"cover": null,
 }
 
 request(operation, asked, side) := {
@@ -176,6 +180,7 @@ request(operation, asked, side) := {
 	"namespace": side.metadata.namespace,
 	"name": side.metadata.name,
 	"dry_run": false,
+	"time": "2026-11-21T00:00:00Z",
 }
 
 created(who, asked, new, place) := object.union(base, {

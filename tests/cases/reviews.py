@@ -2,6 +2,7 @@
 
 import uuid
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 Json = dict[str, Any]
@@ -35,10 +36,12 @@ GARBAGE_COLLECTOR = Caller("system:serviceaccount:kube-system:generic-garbage-co
 API_SERVER = Caller("system:apiserver", ("system:masters",))
 ARGOCD = Caller("system:serviceaccount:gitops:argocd", ("system:serviceaccounts:gitops",))
 FALSE_ARGOCD = Caller("system:serviceaccount:checkout-dev:argocd", ("system:serviceaccounts:checkout-dev",))
+REPLICASETS = Caller("system:serviceaccount:kube-system:replicaset-controller", ("system:serviceaccounts",))
 CILIUM = Caller("system:serviceaccount:cni:cilium-operator", ("system:serviceaccounts",))
 
 NETPOL = ("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies")
 NAMESPACE = ("", "v1", "Namespace", "namespaces")
+POD = ("", "v1", "Pod", "pods")
 BASELINE = ("portcullis.dev", "v1alpha1", "NetworkBaseline", "networkbaselines")
 CRD = ("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions")
 
@@ -119,6 +122,24 @@ def namespace(name: str, labels: dict[str, str] | None = None, **metadata: Any) 
         "kind": "Namespace",
         "metadata": {"name": name, "labels": every, **metadata},
         "spec": {},
+    }
+
+
+def exempt(days: float, reason: str = "moving house", label: str = "true") -> tuple[dict[str, str], dict[str, str]]:
+    """Return the label and the annotations of an exemption that ends so many days from now."""
+    until = (datetime.now(UTC) + timedelta(days=days)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    notes = {"portcullis.dev/exempt-reason": reason, "portcullis.dev/exempt-until": until}
+    return {"portcullis.dev/exempt": label}, notes
+
+
+def pod(namespace: str, name: str = "web", metadata: Json | None = None, **spec: Any) -> Json:
+    """Return a Pod."""
+    containers = [{"name": "main", "image": "example.org/web"}]
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": namespace, **(metadata or {})},
+        "spec": {"containers": containers, **spec},
     }
 
 

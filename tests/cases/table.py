@@ -29,6 +29,8 @@ from tests.cases.reviews import (
     NOBODY,
     OZ,
     PAM,
+    POD,
+    REPLICASETS,
     RITA,
     ROOT,
     SAM,
@@ -39,10 +41,12 @@ from tests.cases.reviews import (
     Caller,
     Json,
     definition,
+    exempt,
     injected,
     namespace,
     other_policy,
     owned,
+    pod,
     policy,
 )
 
@@ -58,18 +62,26 @@ CROSS_PROJECT = "guardrail/cross-project"
 PROTECTED = "guardrail/protected-cidr"
 MALFORMED = "guardrail/malformed"
 NOT_UNDERSTOOD = "guardrail/not-understood"
+EXEMPTION = "baseline/exemption"
+POD_GATE = "baseline/pod-gate"
+HOST_NETWORK = "guardrail/host-network"
 
 PENDING = '{"reason":"the namespace is new: its baseline policies are not applied yet","revision":"","state":"Pending"}'
 
 
 @dataclass(frozen=True)
 class Case:
-    """A request and the rules that deny it; none: it is allowed. Without its only rule it is denied by `otherwise`."""
+    """
+    A request and the rules that deny it; none: it is allowed.
+
+    Without its only rule it is denied by `otherwise`; `waits` says that waiting helps.
+    """
 
     id: str
     asked: Asked
     denied_by: tuple[str, ...] = ()
     otherwise: tuple[str, ...] = ()
+    waits: bool = False
 
 
 def create(caller: Caller, new: Json, kind: tuple[str, str, str, str] = NETPOL, **rest: object) -> Asked:
@@ -262,7 +274,7 @@ def _namespaces() -> list[Case]:
     tagged = namespace("checkout-dev", owned("checkout", team="a"))
     moved = namespace("checkout-dev", owned("refunds"))
     afar = namespace("checkout-dev", owned("ranking", "search"))
-    exempt = namespace("checkout-dev", {**owned("checkout"), "portcullis.dev/exempt": "true"})
+    exempted = _exempted("checkout-dev", owned("checkout"), *exempt(20))
     finalized = {**mine, "spec": {"finalizers": []}}
     fresh = namespace("checkout-new", owned("checkout"), annotations={"portcullis.dev/baseline": PENDING})
     system = namespace("kube-system")
@@ -274,7 +286,7 @@ def _namespaces() -> list[Case]:
         "workspace-admin-labels": update(ADA, mine, tagged, NAMESPACE),
         "workspace-admin-deletes": delete(ADA, mine, NAMESPACE),
         "infra-admin-labels": update(IVAN, mine, tagged, NAMESPACE),
-        "infra-admin-exempts": update(IVAN, mine, exempt, NAMESPACE),
+        "infra-admin-exempts": update(IVAN, mine, exempted, NAMESPACE),
         "infra-admin-labels-kube-system": update(IVAN, system, namespace("kube-system", {"team": "a"}), NAMESPACE),
         "infra-admin-takes-a-label-off-kube-system": update(
             IVAN, namespace("kube-system", {WORKSPACE: "checkout"}), system, NAMESPACE
@@ -818,6 +830,142 @@ def _addresses() -> list[Case]:
     return [*_cases("protected-cidr", spared, touched, PROTECTED), *_cases("malformed", mended, odd, MALFORMED)]
 
 
+def _exempted(name: str, labels: dict[str, str], label: dict[str, str], notes: dict[str, str]) -> Json:
+    return namespace(name, {**labels, **label}, annotations=notes)
+
+
+def _exemptions() -> list[Case]:
+    def mine(*exemption: dict[str, str], **more: str) -> Json:
+        return _exempted("checkout-dev", owned("checkout", **more), *exemption)
+
+    none: tuple[dict[str, str], dict[str, str]] = ({}, {})
+    on, longer, over = exempt(20), exempt(29), exempt(-1)
+    plain, (label, notes) = mine(*none), on
+    until = "portcullis.dev/exempt-until"
+    tools = _exempted("tools", {}, *on)
+
+    def ending(text: str) -> Asked:
+        return update(IVAN, plain, mine(label, notes | {until: text}), NAMESPACE)
+
+    allowed = {
+        "infra-admin-puts-it-on": update(IVAN, plain, mine(*on), NAMESPACE),
+        "service-account-infra-admin-puts-it-on": update(ARGOCD, plain, mine(*on), NAMESPACE),
+        "org-admin-puts-it-on": update(OZ, plain, mine(*on), NAMESPACE),
+        "infra-admin-prolongs": update(IVAN, mine(*on), mine(*longer), NAMESPACE),
+        "infra-admin-takes-it-off": update(IVAN, mine(*on), plain, NAMESPACE),
+        "infra-admin-takes-off-half-of-one": update(IVAN, mine(label, {}), plain, NAMESPACE),
+        "infra-admin-through-the-status": update(IVAN, plain, mine(*on), NAMESPACE, subresource="status"),
+        "infra-admin-creates-unowned": create(IVAN, tools, NAMESPACE),
+        "infra-admin-in-unowned": update(IVAN, namespace("monitoring"), _exempted("monitoring", {}, *on), NAMESPACE),
+        "a-time-with-an-offset": ending(on[1][until].replace("Z", ".5+02:00")),
+        "owner-leaves-it": update(ADA, mine(*on), mine(*on, team="a"), NAMESPACE),
+        "owner-leaves-one-that-is-over": update(ADA, mine(*over), mine(*over, team="a"), NAMESPACE),
+        "infra-admin-leaves-one-of-before-our-day": update(
+            IVAN, mine(*exempt(99)), mine(*exempt(99), team="a"), NAMESPACE
+        ),
+        "owner-deletes-the-namespace": delete(ADA, mine(*on), NAMESPACE),
+    }
+    denied = {
+        "owner-puts-it-on": update(ADA, plain, mine(*on), NAMESPACE),
+        "project-admin-puts-it-on": update(PAM, plain, mine(*on), NAMESPACE),
+        "owner-prolongs": update(ADA, mine(*on), mine(*longer), NAMESPACE),
+        "owner-changes-the-reason": update(ADA, mine(*on), mine(label, exempt(20, "because")[1]), NAMESPACE),
+        "owner-takes-it-off": update(ADA, mine(*on), plain, NAMESPACE),
+        "owner-takes-one-off-that-is-over": update(ADA, mine(*over), plain, NAMESPACE),
+        "owner-puts-the-end-alone": update(ADA, plain, mine({}, {until: notes[until]}), NAMESPACE),
+        "owner-through-the-status": update(ADA, plain, mine(*on), NAMESPACE, subresource="status"),
+        "owner-creates": create(ADA, _exempted("checkout-new", owned("checkout"), *on), NAMESPACE),
+        "31-days": update(IVAN, plain, mine(*exempt(31)), NAMESPACE),
+        "31-days-by-org-admin": update(OZ, plain, mine(*exempt(31)), NAMESPACE),
+        "an-end-that-is-past": update(IVAN, plain, mine(*over), NAMESPACE),
+        "no-reason": update(IVAN, plain, mine(label, {until: notes[until]}), NAMESPACE),
+        "a-blank-reason": update(IVAN, plain, mine(*exempt(20, " \t\u200b")), NAMESPACE),
+        "no-end": update(IVAN, plain, mine(*exempt(20)[:1], {"portcullis.dev/exempt-reason": "x"}), NAMESPACE),
+        "the-label-alone": update(IVAN, plain, mine(label, {}), NAMESPACE),
+        "annotations-alone": update(IVAN, plain, mine({}, notes), NAMESPACE),
+        "a-reason-left-over": update(IVAN, mine(*on), mine({}, {"portcullis.dev/exempt-reason": "x"}), NAMESPACE),
+        "another-label": update(IVAN, plain, mine(*exempt(20, label="True")), NAMESPACE),
+        "an-empty-label": update(IVAN, plain, mine({"portcullis.dev/exempt": ""}, {}), NAMESPACE),
+        "a-time-without-offset": ending(notes[until].removesuffix("Z")),
+        "a-day": ending(notes[until][:10]),
+        "created-by-infra-admin-for-31-days": create(IVAN, _exempted("tools", {}, *exempt(31)), NAMESPACE),
+        "on-kube-system-for-31-days": update(
+            IVAN, namespace("kube-system"), _exempted("kube-system", {}, *exempt(31)), NAMESPACE
+        ),
+    }
+    strangers = {
+        "sibling-puts-it-on": update(BO, plain, mine(*on), NAMESPACE),
+        "stranger-creates-unowned": create(STRANGER, tools, NAMESPACE),
+        "system-writer-puts-it-on": update(CILIUM, plain, mine(*on), NAMESPACE),
+        "controller-takes-it-off": update(CONTROLLER, mine(*over), plain, NAMESPACE),
+        "namespace-controller-puts-it-on": update(
+            NAMESPACE_CONTROLLER, plain, mine(*on), NAMESPACE, subresource="status"
+        ),
+        "empty-name-puts-it-on": update(NOBODY, plain, mine(*on), NAMESPACE),
+    }
+    cases = _cases("exemption", allowed, denied, EXEMPTION)
+    return cases + [
+        Case(f"exemption/deny-{name}", asked, (EXEMPTION, NAMESPACE_RULE)) for name, asked in strangers.items()
+    ]
+
+
+def _pods() -> list[Case]:
+    web = pod("ready-dev")
+    hosted: Json = {"hostNetwork": True}
+    generated: Json = {"generateName": "web-"}
+    binding = ("", "v1", "Binding", "pods")
+    allowed = {
+        "owner-in-place": create(ADA, web, POD),
+        "controller-in-place": create(REPLICASETS, web, POD),
+        "generated-name": create(REPLICASETS, pod("ready-dev", "", generated), POD, over={"name": ""}),
+        "where-no-baseline-applies": create(STRANGER, pod("monitoring"), POD),
+        "in-kube-system": create(STRANGER, pod("kube-system"), POD),
+        "ephemeral-container": update(
+            ADA, pod("checkout-dev"), pod("checkout-dev"), POD, subresource="ephemeralcontainers"
+        ),
+        "binding": create(STRANGER, pod("checkout-dev"), binding, subresource="binding"),
+        "status": update(STRANGER, pod("checkout-dev"), pod("checkout-dev"), POD, subresource="status"),
+        "deletion": delete(ADA, pod("checkout-dev"), POD),
+    }
+    waiting = {
+        "owner-before-all-is-in-place": create(ADA, pod("checkout-dev"), POD),
+        "org-admin": create(OZ, pod("checkout-dev"), POD),
+        "controller": create(REPLICASETS, pod("checkout-dev", "", generated), POD, over={"name": ""}),
+        "system-actor": create(NAMESPACE_CONTROLLER, pod("checkout-dev"), POD),
+        "portcullis-itself": create(CONTROLLER, pod("checkout-dev"), POD),
+        "a-policy-that-differs": create(ADA, pod("drifted-dev"), POD),
+        "a-baseline-by-selector": create(IVAN, pod("edge"), POD),
+    }
+    denied = {
+        "a-baseline-that-does-not-exist": create(SAM, pod("broken-dev"), POD),
+        "unknown-namespace": create(OZ, pod("nowhere"), POD),
+        "without-object": Asked(ADA, "CREATE", POD, over={"namespace": "ready-dev", "name": "web"}),
+        "request-names-another-namespace": create(ADA, web, POD, over={"namespace": "monitoring"}),
+        "object-names-another-namespace": create(ADA, pod("monitoring"), POD, over={"namespace": "ready-dev"}),
+        "object-names-no-namespace": create(ADA, pod(""), POD, over={"namespace": "ready-dev"}),
+        "unknown-version": create(ADA, web, ("", "v2", "Pod", "pods")),
+    }
+    on_the_host = {
+        "owner": create(ADA, pod("ready-dev", **hosted), POD),
+        "org-admin": create(OZ, pod("ready-dev", **hosted), POD),
+        "controller": create(REPLICASETS, pod("ready-dev", "", generated, **hosted), POD, over={"name": ""}),
+        "system-writer": create(CILIUM, pod("ready-dev", **hosted), POD),
+        "system-actor": create(NAMESPACE_CONTROLLER, pod("ready-dev", **hosted), POD),
+    }
+    on_its_own = {
+        "false": create(ADA, pod("ready-dev", hostNetwork=False), POD),
+        "where-the-workspace-says-so": create(SAM, pod("hosting-dev", **hosted), POD),
+        "where-no-baseline-applies": create(IVAN, pod("monitoring", **hosted), POD),
+    }
+    both = create(ADA, pod("checkout-dev", **hosted), POD)
+    return [
+        *_cases("pod-gate", allowed, denied, POD_GATE),
+        *(Case(f"pod-gate/deny-{name}", asked, (POD_GATE,), waits=True) for name, asked in waiting.items()),
+        *_cases("host-network", on_its_own, on_the_host, HOST_NETWORK),
+        Case("host-network/deny-before-all-is-in-place", both, (HOST_NETWORK, POD_GATE)),
+    ]
+
+
 def _break_glass() -> list[Case]:
     return [
         Case("break-glass/allow-deletes-an-injected-policy", delete(ROOT, injected("checkout-dev"))),
@@ -827,6 +975,7 @@ def _break_glass() -> list[Case]:
             update(ROOT, namespace("lost"), namespace("lost"), NAMESPACE, subresource="finalize"),
         ),
         Case("break-glass/allow-deletes-our-crd", delete(ROOT, definition("portcullis.dev", "Workspace"), CRD)),
+        Case("break-glass/allow-starts-a-pod", create(ROOT, pod("checkout-dev", hostNetwork=True), POD)),
         Case("break-glass/deny-without-a-name", delete(NOBODY, injected("checkout-dev")), (MANAGED, NAMESPACE_POLICY)),
     ]
 
@@ -848,6 +997,8 @@ CASES = (
     *_addresses(),
     *_cilium(),
     *_calico(),
+    *_exemptions(),
+    *_pods(),
     *_break_glass(),
 )
 DENIALS = tuple(case for case in CASES if case.denied_by)

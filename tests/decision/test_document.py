@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 
 import orjson
@@ -16,9 +17,11 @@ from webhook.review.envelope import read_review
 from webhook.settings import BREAK_GLASS_GROUPS, bundled_policies
 from webhook.tenancy.tree import Tree
 
+NOW = datetime.now(UTC)
+
 
 def document(review: Json, tree: Tree | None) -> Document:
-    return gather(read_review(orjson.dumps(review)), tree, BREAK_GLASS_GROUPS)
+    return gather(read_review(orjson.dumps(review)), tree, BREAK_GLASS_GROUPS, now=NOW)
 
 
 def misfits(binary: Path, documents: dict[str, Json], tmp_path: Path) -> Json:

@@ -24,7 +24,15 @@ from webhook.model import Policies
 
 POLICIES = Policies("r1", frozenset({"rbac/one", "guardrail/two"}))
 DOCUMENT = Document(
-    request=Request("CREATE", Kind("networking.k8s.io", "v1", "NetworkPolicy"), "", "dev", "web", dry_run=False),
+    request=Request(
+        "CREATE",
+        Kind("networking.k8s.io", "v1", "NetworkPolicy"),
+        "",
+        "dev",
+        "web",
+        dry_run=False,
+        time="2026-11-21T12:00:00Z",
+    ),
     user=User("ada", ("checkout-team",)),
     object=None,
     old_object=None,
@@ -337,7 +345,10 @@ deny contains violation if {
 
 # What no other rule looks at.
 UNCOVERED = dataclasses.replace(
-    DOCUMENT, request=Request("CREATE", Kind("", "v1", "ConfigMap"), "", "dev", "web", dry_run=False)
+    DOCUMENT,
+    request=Request(
+        "CREATE", Kind("", "v1", "ConfigMap"), "", "dev", "web", dry_run=False, time="2026-11-21T12:00:00Z"
+    ),
 )
 
 

@@ -22,6 +22,7 @@ VALIDATING, MUTATING = "ValidatingWebhookConfiguration", "MutatingWebhookConfigu
 KINDS = (VALIDATING, MUTATING)
 CA = b"-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n"
 SERVICE = Callee(CA)
+PODS = "pods.validate.portcullis.dev"
 SYSTEM = (
     "system:serviceaccount:kube-system:namespace-controller",
     "system:serviceaccount:kube-system:generic-garbage-collector",
@@ -103,10 +104,10 @@ def test_every_rule_is_narrow_and_of_every_version() -> None:
 
 
 def test_every_write_is_judged() -> None:
-    """Created, updated and deleted; stamped is what is created and updated."""
+    """Created, updated and deleted; stamped is what is created and updated, and a pod is gated when it is created."""
+    narrower = {"mutate.portcullis.dev": {"CREATE", "UPDATE"}, PODS: {"CREATE"}}
     for hook, rule in rules():
-        stamps = hook["name"] == "mutate.portcullis.dev"
-        assert set(rule["operations"]) == {"CREATE", "UPDATE"} | (set() if stamps else {"DELETE"})
+        assert set(rule["operations"]) == narrower.get(hook["name"], {"CREATE", "UPDATE", "DELETE"})
 
 
 def test_namespaces_are_judged_whatever_they_are_labelled() -> None:
@@ -123,17 +124,21 @@ def test_namespaces_are_judged_whatever_they_are_labelled() -> None:
 
 
 def test_only_hooks_on_namespaced_objects_leave_namespaces_out() -> None:
-    """And only two, by the name that the API server itself gives them."""
+    """And only two, by the name that the API server itself gives them; that of pods all that no baseline applies to."""
     ours = {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ["kube-system", "portcullis-system"]}
+    gated = {"key": "portcullis.dev/gate", "operator": "In", "values": ["enforced"]}
     for hook in hooks():
-        scopes = {rule["scope"] for rule in hook["rules"]}
-        assert len(scopes) == 1
-        assert hook["namespaceSelector"] == ({"matchExpressions": [ours]} if scopes == {"Namespaced"} else {})
+        (scope,) = {rule["scope"] for rule in hook["rules"]}
+        wanted = [gated, ours] if hook["name"] == PODS else [ours]
+        assert hook["namespaceSelector"] == ({"matchExpressions": wanted} if scope == "Namespaced" else {})
 
 
 def test_kubernetes_itself_is_left_out_and_nobody_else() -> None:
-    """Exactly the four of the contract, so that a namespace ends while we are down."""
+    """Exactly the four of the contract, so that a namespace ends while we are down; nobody creates a pod unasked."""
+    assert [hook["name"] for hook in hooks() if "matchConditions" not in hook] == [PODS]
     for hook in hooks():
+        if hook["name"] == PODS:
+            continue
         (condition,) = [each for each in hook["matchConditions"] if each["name"] == "not-kubernetes-itself"]
         listed = ", ".join(f"'{each}'" for each in SYSTEM)
         assert condition["expression"] == f"!(request.userInfo.username in [{listed}])"

@@ -91,6 +91,37 @@ def test_a_denial_is_forbidden_with_a_line_for_each_violation() -> None:
     }
 
 
+def waiting(message: str = "its policies are missing", *, action: Enforcement = "enforce") -> Violation:
+    """Return a violation that passes by itself."""
+    return Violation("baseline/pod-gate", "critical", message, action, wait=True)
+
+
+def test_what_passes_by_itself_is_to_be_tried_again() -> None:
+    """Then, and only where all that refuses passes, the answer is one that kubectl follows by itself."""
+    response = answered(waiting(), violation(action="warn"), violation(action="audit"), allowed=False)
+    assert response["status"] == {
+        "code": 500,
+        "reason": "InternalError",
+        "message": "[baseline/pod-gate] its policies are missing. Decision 3f2a",
+        "details": {"retryAfterSeconds": 1},
+    }
+    assert response["auditAnnotations"]["rules"] == "baseline/pod-gate,rbac/namespace-policy"
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        pytest.param((waiting(), violation()), id="something-else-refuses"),
+        pytest.param((waiting(action="warn"), violation()), id="it-does-not-refuse"),
+        pytest.param((), id="nothing-refuses"),
+    ],
+)
+def test_what_does_not_pass_by_itself_is_forbidden(found: tuple[Violation, ...]) -> None:
+    """Waiting would not help."""
+    status = answered(*found, allowed=False)["status"]
+    assert (status["code"], status["reason"], status.get("details")) == (403, "Forbidden", None)
+
+
 def test_the_most_important_violation_comes_first() -> None:
     """Lines go by severity, then by rule; a severity that is none of ours is not hidden at the end."""
     found = [

@@ -60,11 +60,12 @@ def test_the_example_is_a_tree(tree: Tree) -> None:
     assert [each.name for each in tree.standing_policies("checkout-dev", but="")] == ["first-half", "third"]
 
 
-def test_the_example_warns_of_the_one_name_that_is_not_there() -> None:
+def test_the_example_warns_of_the_names_that_are_not_there() -> None:
     """Nothing else in the folder of the cases is worth a word."""
-    (warning,) = load_tree(TREE).warnings
-    assert "more.yaml:4:" in warning
-    assert "there is no Workspace ghost" in warning
+    baseline, workspace = load_tree(TREE).warnings
+    assert "there is no NetworkBaseline nowhere: until there is, no pod starts in these namespaces" in baseline
+    assert "more.yaml:4:" in workspace
+    assert "there is no Workspace ghost" in workspace
 
 
 @pytest.mark.parametrize(

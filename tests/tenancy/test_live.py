@@ -16,7 +16,7 @@ from webhook.model import (
     Standing,
     Subject,
 )
-from webhook.tenancy.live import KINDS, POLICIES, LiveTree, read_namespace
+from webhook.tenancy.live import KINDS, MOST_FORMER, POLICIES, LiveTree, read_namespace
 from webhook.tenancy.specs import KINDS as OURS
 from webhook.tenancy.specs import read_baseline, read_tenant
 from webhook.tenancy.tree import Holdings, Tree, grow
@@ -524,3 +524,89 @@ def test_it_is_the_tree_that_the_same_objects_in_files_are() -> None:
         tuple(Policy("dev", each["metadata"]["name"], {}, {}, version="1") for each in policies),
     )
     assert seen_of(grown(live)) == seen_of(grow(holdings))
+
+
+# What baselines were.
+
+
+def changed(version: str, *names: str) -> Json:
+    """Return the baseline zero-trust in a version, with policies of these names."""
+    listed = [{"name": each, "spec": {"podSelector": {}}} for each in names]
+    return thing("zero-trust", {"policies": listed}, resourceVersion=version)
+
+
+def former(live: LiveTree) -> list[tuple[list[str], int]]:
+    """Return the policies of what zero-trust was before, and until when."""
+    found = grown(live).former.get("zero-trust", ())
+    return [([policy.name for policy in each.baseline.policies], each.until) for each in found]
+
+
+def test_a_baseline_that_changed_is_remembered_as_it_was() -> None:
+    """The newest first, each until the version that changed it; what it is now is none of it."""
+    live = told()
+    assert former(live) == []
+    live.put("NetworkBaseline", changed("11", "deny", "dns"))
+    assert former(live) == [(["deny"], 11)]
+    live.put("NetworkBaseline", changed("12", "more"))
+    assert former(live) == [(["deny", "dns"], 12), (["deny"], 11)]
+    live.put("NetworkBaseline", changed("13", "deny"))
+    assert former(live) == [(["more"], 13), (["deny", "dns"], 12)]
+    live.put("NetworkBaseline", changed("14", "more"))
+    assert former(live) == [(["deny"], 14), (["deny", "dns"], 12)]
+
+
+def test_what_changes_none_of_its_policies_is_no_change() -> None:
+    """A label, a status, drift or a selector."""
+    live = told()
+    spec = {**ZERO_TRUST["spec"], "drift": "Report", "namespaceSelector": {}}
+    live.put("NetworkBaseline", thing("zero-trust", spec, resourceVersion="11", labels={"a": "b"}))
+    assert former(live) == []
+
+
+def test_no_more_than_the_last_few_are_remembered() -> None:
+    """Memory has an end."""
+    live = told()
+    for number in range(20, 40):
+        live.put("NetworkBaseline", changed(str(number), f"p{number}"))
+    assert former(live) == [([f"p{number - 1}"], number) for number in range(39, 39 - MOST_FORMER, -1)]
+
+
+def test_it_is_remembered_over_a_watch_that_begins_anew() -> None:
+    """Whether it changed meanwhile or not."""
+    live = told()
+    live.put("NetworkBaseline", changed("11", "dns"))
+    live.reset("NetworkBaseline", [changed("11", "dns")], VERSION)
+    assert former(live) == [(["deny"], 11)]
+    live.reset("NetworkBaseline", [changed("17", "more")], VERSION)
+    assert former(live) == [(["dns"], 17), (["deny"], 11)]
+
+
+def test_it_is_remembered_while_it_cannot_be_read() -> None:
+    """Mended, it rolls out from what it was before."""
+    live = told()
+    live.put("NetworkBaseline", thing("zero-trust", {"polices": []}, resourceVersion="11"))
+    live.put("NetworkBaseline", changed("12", "dns"))
+    assert former(live) == [(["deny"], 12)]
+
+
+@pytest.mark.parametrize("how", ["dropped", "not told of", "its kind is gone"])
+def test_one_that_is_gone_is_forgotten(how: str) -> None:
+    """Another of the same name never was what that one was."""
+    live = told()
+    live.put("NetworkBaseline", changed("11", "dns"))
+    match how:
+        case "dropped":
+            live.drop("NetworkBaseline", changed("12", "dns"))
+        case "not told of":
+            live.reset("NetworkBaseline", [EDGE], VERSION)
+        case _:
+            live.absent("NetworkBaseline")
+    live.reset("NetworkBaseline", [changed("20", "other")], VERSION)
+    assert former(live) == []
+
+
+def test_a_version_that_is_no_number_proves_nothing() -> None:
+    """No policy is older than it."""
+    live = told()
+    live.put("NetworkBaseline", changed("x", "dns"))
+    assert former(live) == [(["deny"], 0)]

@@ -57,7 +57,7 @@ class Wanted:
     What a namespace gets.
 
     `problems` say which baselines cannot be brought; `complete` are the baselines whose policies are all here. `labels`
-    are the derived ones. `revision` changes with the policies and nothing else, and is empty where no baseline applies.
+    are the derived ones. `revision` changes with the policies and nothing else, and is empty where none are brought.
     """
 
     policies: tuple[WantedPolicy, ...]
@@ -68,20 +68,31 @@ class Wanted:
 
 
 def wanted_at(place: Place, baselines: Mapping[str, Baseline]) -> Wanted:
-    """Return what the namespace at `place` gets of the `baselines` that there are, by name."""
+    """
+    Return what the namespace at `place` gets of the `baselines` that there are, by name.
+
+    An exempt one gets no policy, so that all of theirs are surplus; of one that cannot be brought back none is taken.
+    """
     policies: list[WantedPolicy] = []
     problems: list[str] = []
     complete: set[str] = set()
     for name in place.baselines:
-        baseline = baselines.get(name)
-        problem = _problem(name, baseline, place)
-        if baseline is None or problem:
+        brought, problem = policies_of(name, baselines.get(name), place)
+        if problem:
             problems.append(problem)
             continue
         complete.add(name)
-        policies += [_filled_in(baseline, each, place) for each in baseline.policies]
-    found = tuple(policies)
+        policies += brought
+    found = () if place.exempt else tuple(policies)
     return Wanted(found, tuple(problems), frozenset(complete), derived_labels(place), _revision(found, place))
+
+
+def policies_of(name: str, baseline: Baseline | None, place: Place) -> tuple[tuple[WantedPolicy, ...], str]:
+    """Return the policies of the baseline `name` at a place, or why it cannot be brought there."""
+    problem = _problem(name, baseline, place)
+    if baseline is None or problem:
+        return (), problem
+    return tuple(_filled_in(baseline, each, place) for each in baseline.policies), ""
 
 
 def derived_labels(place: Place) -> Labels:
@@ -180,7 +191,7 @@ def _whole(spec: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _revision(policies: tuple[WantedPolicy, ...], place: Place) -> str:
-    if not place.baselines:
+    if not place.baselines or place.exempt:
         return ""
     text = json.dumps([[each.name, each.spec] for each in policies], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -13,7 +13,7 @@ import orjson
 from pydantic import TypeAdapter
 from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
-from webhook.model import Enforcement, Place, Reach, Tenant
+from webhook.model import Cover, Enforcement, Place, Reach, Tenant
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,11 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked; `namespace` and `name` are the request's own words, identity is the object's (contract, 2)."""
+    """
+    What is asked, and at what `time` (RFC 3339, UTC): the facts are as of then.
+
+    `namespace` and `name` are the request's own words, identity is the object's (contract, 2).
+    """
 
     operation: Literal["CREATE", "UPDATE", "DELETE", "CONNECT"]
     kind: Kind
@@ -35,6 +39,7 @@ class Request:
     namespace: str
     name: str
     dry_run: bool
+    time: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +95,9 @@ class Document:
     keys of the tenants that give a role to a ServiceAccount of the namespace under review; `named_by` those that name
     the NetworkBaseline under review, and `unreadable` says what in that cannot be read. `tree` is false while the tree
     is not loaded. `reaches` has what the policy under review opens, or, where a Namespace gets another owner or comes
-    under a baseline, what the policies that stand in it open.
+    under a baseline, what the policies that stand in it open. `exemption_problem` says what is wrong with the exemption
+    that the new Namespace asks for, empty where it asks for none. `cover` is that of the namespace in which a Pod is
+    created, where a baseline applies to it and it is not exempt.
     """
 
     request: Request
@@ -107,6 +114,8 @@ class Document:
     named_by: tuple[str, ...] = ()
     unreadable: str = ""
     reaches: tuple[Reach, ...] = ()
+    exemption_problem: str = ""
+    cover: Cover | None = None
 
 
 def json_schema() -> dict[str, Any]:

@@ -19,6 +19,7 @@ MOST_VIOLATIONS = 20
 LONGEST_LINE = 2000
 LONGEST_WARNING = 256
 SEVERITIES = ("critical", "high", "medium", "low")
+AGAIN = {"retryAfterSeconds": 1}
 
 # C0, DEL, C1, the Unicode line separators, what turns the direction of text and what is not seen: a name
 # must not forge a line.
@@ -29,16 +30,27 @@ _CONTROL = re.compile(
 
 
 def decided(uid: str, decision_id: str, decision: Decision) -> bytes:
-    """Answer a validation: a line per violation that refuses, a warning per one that warns."""
+    """
+    Answer a validation: a line per violation that refuses, a warning per one that warns.
+
+    Where all that refuses passes by itself, kubectl is told to try again in a second.
+    """
     refusing = _ordered(each for each in decision.violations if each.action == "enforce")
     response: dict[str, Any] = {"uid": uid, "allowed": decision.allowed}
     if not decision.allowed:
-        response["status"] = {"code": 403, "reason": "Forbidden", "message": _lines(refusing, decision_id)}
+        response["status"] = _refusal(refusing, decision_id)
     if warnings := _warnings(decision, refusing):
         response["warnings"] = warnings
     fired = sorted({each.rule for each in decision.violations})
     response["auditAnnotations"] = _annotations(decision_id, decision.revision, fired)
     return _review(response)
+
+
+def _refusal(refusing: Sequence[Violation], decision_id: str) -> dict[str, Any]:
+    message = _lines(refusing, decision_id)
+    if refusing and all(each.wait for each in refusing):
+        return {"code": 500, "reason": "InternalError", "message": message, "details": AGAIN}
+    return {"code": 403, "reason": "Forbidden", "message": message}
 
 
 def mutated(uid: str, decision_id: str, mutation: Mutation, patch: Sequence[Operation]) -> bytes:
@@ -61,7 +73,7 @@ def undecided(uid: str, decision_id: str, revision: str, error: NoDecisionError)
         "message": f"Portcullis could not decide, so it denies: {one_line(str(error))}. Decision {decision_id}",
     }
     if error.retry:
-        status["details"] = {"retryAfterSeconds": 1}
+        status["details"] = AGAIN
     told = _annotations(decision_id, revision, ())
     return _review({"uid": uid, "allowed": False, "status": status, "auditAnnotations": told})
 

@@ -13,7 +13,7 @@ from typing import Any, cast, get_args
 import structlog
 from pydantic import ValidationError
 
-from webhook.model import RESERVED, Baseline, Namespace, Policy, PolicyKind, Tenant, TenantKind
+from webhook.model import RESERVED, Baseline, Former, Namespace, Policy, PolicyKind, Tenant, TenantKind
 from webhook.tenancy.specs import first_error, read_baseline, read_tenant, readable_or_all
 from webhook.tenancy.tree import Ground, Tree, plant
 
@@ -24,6 +24,9 @@ Key = tuple[str, str]
 TENANTS: tuple[TenantKind, ...] = ("Organization", "Project", "Workspace")
 POLICIES: tuple[PolicyKind, ...] = get_args(PolicyKind)
 KINDS = (*TENANTS, "NetworkBaseline", "Namespace", *POLICIES)
+
+MOST_FORMER = 5
+"""So many former versions of a baseline are remembered: while it rolls out one of them may still stand somewhere."""
 
 _ATTACHED = ("annotations", "finalizers", "ownerReferences")
 
@@ -92,6 +95,9 @@ class LiveTree:
     changed: list[Callable[[], None]] = field(default_factory=list)
     _tenants: dict[TenantKind, dict[str, Tenant]] = field(default_factory=lambda: {kind: {} for kind in TENANTS})
     _baselines: dict[str, Baseline] = field(default_factory=dict)
+    _readable: dict[str, Baseline] = field(default_factory=dict)
+    """Each baseline as it was when it could be read last."""
+    _former: dict[str, tuple[Former, ...]] = field(default_factory=dict)
     _namespaces: dict[str, Namespace] = field(default_factory=dict)
     _policies: _Policies = field(default_factory=_Policies)
     _synced: set[str] = field(default_factory=set)
@@ -104,6 +110,8 @@ class LiveTree:
         self._clear(kind)
         for thing in things:
             self._store(kind, thing)
+        if kind == "NetworkBaseline":
+            self._forget()
         self._synced.add(kind)
         self._unserved.discard(kind)
         self._reach(kind, version)
@@ -118,6 +126,8 @@ class LiveTree:
     def drop(self, kind: str, thing: Object) -> None:
         """Let one object go."""
         self._remove(kind, _key(thing))
+        if kind == "NetworkBaseline":
+            self._forget()
         self._reach(kind, thing["metadata"].get("resourceVersion", ""))
         self._grow(kind)
 
@@ -126,6 +136,8 @@ class LiveTree:
         if kind in self._unserved:
             return
         self._clear(kind)
+        if kind == "NetworkBaseline":
+            self._forget()
         self._synced.add(kind)
         self._unserved.add(kind)
         self._replant()
@@ -183,6 +195,7 @@ class LiveTree:
         try:
             if kind == "NetworkBaseline":
                 self._baselines[name] = read_baseline(name, thing.get("spec"))
+                self._remember(self._baselines[name], thing["metadata"].get("resourceVersion", ""))
             else:
                 tenant = read_tenant(cast("TenantKind", kind), name, thing.get("spec"))
                 self._tenants[tenant.kind][name] = tenant
@@ -196,6 +209,24 @@ class LiveTree:
                 spec = thing.get("spec")
                 selector = spec.get("namespaceSelector") if isinstance(spec, Mapping) else None
                 self._baselines[name] = Baseline(name, (), readable_or_all(selector), unreadable=what)
+
+    def _remember(self, baseline: Baseline, version: str) -> None:
+        """Keep what the baseline was before it became this in the resourceVersion `version`."""
+        name, before = baseline.name, self._readable.get(baseline.name)
+        self._readable[name] = baseline
+        if before is None or before.policies == baseline.policies:
+            return
+        # What it is now, or was a moment ago, is not what it was earlier.
+        nearer = (baseline.policies, before.policies)
+        earlier = [each for each in self._former.get(name, ()) if each.baseline.policies not in nearer]
+        until = int(version) if version.isdecimal() else 0
+        self._former[name] = (Former(before, until), *earlier[: MOST_FORMER - 1])
+
+    def _forget(self) -> None:
+        """Let go what baselines were that are gone: one of the same name later is another."""
+        for known in (self._readable, self._former):
+            for name in known.keys() - self._baselines.keys():
+                del known[name]
 
     def _remove(self, kind: str, key: Key) -> None:
         namespace, name = key
@@ -246,7 +277,8 @@ class LiveTree:
             return None
         projects, workspaces = (self._tenants[kind].values() for kind in ("Project", "Workspace"))
         every = (*self.organizations, *projects, *workspaces)
-        return plant(every, self._baselines.values(), Ground(self._namespaces, self._policies))
+        ground = Ground(self._namespaces, self._policies)
+        return plant(every, self._baselines.values(), ground, dict(self._former))
 
 
 def read_namespace(thing: Object) -> Namespace:

@@ -7,6 +7,7 @@ What a request costs does not depend on how many namespaces, tenants or subjects
 from collections import ChainMap, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import TypeVar, cast
 
 from webhook.model import (
@@ -18,6 +19,7 @@ from webhook.model import (
     RESERVED,
     WORKSPACE_LABEL,
     Baseline,
+    Former,
     Namespace,
     Place,
     Policy,
@@ -68,6 +70,8 @@ class Tree:
     _naming_accounts_of: Mapping[str, tuple[str, ...]] = field(repr=False)
     _naming_baseline: Mapping[str, tuple[str, ...]] = field(repr=False)
     _selecting: tuple[tuple[str, Selector], ...] = field(repr=False)
+    former: Mapping[str, tuple[Former, ...]] = field(default_factory=dict, repr=False)
+    """What baselines were before they changed, the newest first, by name."""
 
     def place(self, name: str, labels: Mapping[str, str]) -> Place:
         """Return where a namespace of this name stands with these labels; whether it exists does not matter."""
@@ -173,8 +177,17 @@ def grow(holdings: Holdings) -> Tree:
     return plant((holdings.organization, *holdings.tenants), holdings.baselines, ground)
 
 
-def plant(every: Iterable[Tenant], baselines: Iterable[Baseline], ground: Ground) -> Tree:
-    """Return the tree of tenants, of which the first is the Organization, on the `ground` they stand on."""
+def plant(
+    every: Iterable[Tenant],
+    baselines: Iterable[Baseline],
+    ground: Ground,
+    former: Mapping[str, tuple[Former, ...]] = MappingProxyType({}),
+) -> Tree:
+    """
+    Return the tree of tenants, of which the first is the Organization, on the `ground` they stand on.
+
+    `former` is what the baselines were before they changed.
+    """
     tenants = {tenant.key: tenant for tenant in every}
     known = {each.name: each for each in baselines}
     named = [
@@ -193,6 +206,7 @@ def plant(every: Iterable[Tenant], baselines: Iterable[Baseline], ground: Ground
             dict.fromkeys((name, tenant.key) for tenant in tenants.values() for name in tenant.baselines)
         ),
         _selecting=tuple((name, read_selector(selector)) for name, selector in selecting),
+        former=former,
     )
 
 

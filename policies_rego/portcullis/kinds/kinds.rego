@@ -30,6 +30,7 @@ tables := {
 	"namespaces": {"": {"Namespace": {"v1"}}},
 	"network policies": {"networking.k8s.io": {"NetworkPolicy": {"v1"}}},
 	"baselines": {"portcullis.dev": {"NetworkBaseline": {"v1alpha1"}}},
+	"pods": {"": {"Pod": {"v1"}}},
 }
 
 # METADATA

@@ -81,6 +81,11 @@ test_allow_single_tables if {
 	kinds.knows("baselines", fixtures.baseline)
 	not kinds.covers("network policies", fixtures.calico_policy)
 	not kinds.covers("baselines", fixtures.cluster_policy)
+	kinds.covers("pods", fixtures.pod)
+	kinds.knows("pods", fixtures.pod)
+	not kinds.covers("pods", fixtures.namespace)
+	not kinds.covers("pods", fixtures.kind("metrics.k8s.io", "v1", "Pod"))
+	not kinds.defines_covered({"group": "metrics.k8s.io", "names": {"kind": "Pod"}})
 }
 
 # A table that there is not covers nothing: a rule's tests have to show that it speaks at all.

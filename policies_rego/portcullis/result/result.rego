@@ -19,6 +19,10 @@ violation(chain, message) := {
 fixed(chain, message) := object.union(violation(chain, message), {"fixed": true})
 
 # METADATA
+# description: A violation that passes by itself; who asks again in a moment may be allowed.
+waiting(chain, message) := object.union(violation(chain, message), {"wait": true})
+
+# METADATA
 # description: What only warns, whatever the enforcement.
 warning(chain, message) := object.union(violation(chain, message), {"level": "warn"})
 

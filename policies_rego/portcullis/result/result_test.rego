@@ -18,6 +18,8 @@ test_deny_following if {
 
 test_deny_fixed if result.fixed(chain, "m") == object.union(shape, {"fixed": true})
 
+test_deny_waiting if result.waiting(chain, "m") == object.union(shape, {"wait": true})
+
 test_deny_warning if result.warning(chain, "m") == object.union(shape, {"level": "warn"})
 
 test_deny_without_severity_is_high if {

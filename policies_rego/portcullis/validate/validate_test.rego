@@ -4,11 +4,14 @@ import data.portcullis.fixtures
 import data.portcullis.validate
 
 shipped := {
+	["baseline", "exemption"],
 	["baseline", "managed_policy"],
 	["baseline", "namespace_labels"],
+	["baseline", "pod_gate"],
 	["guardrail", "all_namespaces"],
 	["guardrail", "cross_project"],
 	["guardrail", "from_anywhere"],
+	["guardrail", "host_network"],
 	["guardrail", "malformed"],
 	["guardrail", "not_understood"],
 	["guardrail", "protected_cidr"],

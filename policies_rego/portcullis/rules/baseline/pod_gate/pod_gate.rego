@@ -1,0 +1,80 @@
+# METADATA
+# title: No pod before its baseline
+# description: >-
+#   In a namespace that a baseline applies to, a pod is created only once every policy of every such baseline stands there
+#   as it has to; while a changed baseline rolls out the older one counts. Whoever creates it is asked. A namespace that
+#   is exempt is left alone until the end of its exemption.
+# related_resources:
+#   - ref: https://kubernetes.io/docs/concepts/services-networking/network-policies/
+# custom:
+#   severity: critical
+#   remediation: Wait a moment and try again; if it lasts, the annotation `portcullis.dev/baseline` of the namespace says why.
+package portcullis.rules.baseline.pod_gate
+
+import data.portcullis.asked
+import data.portcullis.pods
+import data.portcullis.result
+
+# What cannot be decided is denied, and no setting softens that.
+deny contains violation if {
+	pods.created
+	not pods.placed
+	violation := result.fixed(rego.metadata.chain(), $"{asked.line}: {unplaced}")
+}
+
+deny contains violation if {
+	shut
+	not passing
+	message := $"{asked.line}: a baseline of its namespace cannot be in place: {reason}. Only an InfraAdmin or OrgAdmin mends that, in the NetworkBaseline or in what names it"
+	violation := result.violation(rego.metadata.chain(), message)
+}
+
+# The controller is about to bring what lacks.
+deny contains violation if {
+	shut
+	passing
+	message := $"{asked.line}: the baseline of its namespace is not in place yet: {listed(input.cover.lacking)}. Portcullis is bringing it: try again in a moment; if it lasts, the annotation portcullis.dev/baseline of the namespace says why"
+	violation := result.waiting(rego.metadata.chain(), message)
+}
+
+shut if {
+	pods.created
+	pods.placed
+	pods.guarded
+	not exempt
+	not covered
+}
+
+# METADATA
+# description: Until when it is was found out as of the request's time.
+exempt if input.places.new.exempt != ""
+
+covered if {
+	count(input.cover.failed) == 0
+	count(input.cover.lacking) == 0
+}
+
+# METADATA
+# description: Says whether waiting helps.
+passing if {
+	count(input.cover.failed) == 0
+	count(input.cover.lacking) > 0
+}
+
+default reason := "what stands there is not known"
+
+reason := listed(input.cover.failed) if count(input.cover.failed) > 0
+
+listed(texts) := $"{concat("; ", array.slice(texts, 0, 5))}{more(count(texts) - 5)}"
+
+more(rest) := $"; and {rest} more" if {
+	rest > 0
+} else := ""
+
+default unplaced := "in which namespace it would be cannot be told from the object: it is not there, or the request names another one"
+
+unplaced := $"version {input.request.kind.version} is not known here. Use a version that Portcullis knows, or update Portcullis" if {
+	input.request.kind.version != "v1"
+} else := $"no namespace {input.object.metadata.namespace} is known. Create it first" if {
+	input.places.new.standing == "unknown"
+}
