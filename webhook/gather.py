@@ -3,15 +3,14 @@
 from collections.abc import Iterator, Mapping
 from typing import cast
 
-from pydantic import ValidationError
-
 from webhook.decision.document import Document, Kind, Object, Places, Request, User
-from webhook.model import DOMAIN, WORKSPACE_LABEL, Place, Reach, Subject
+from webhook.model import DOMAIN, WORKSPACE_LABEL, Place, Reach, Subject, Tenancy, Tenant
 from webhook.reach.cilium import read_cilium_policy
 from webhook.reach.facts import Meanings, Reader, Reading, reach_of
 from webhook.reach.networkpolicy import read_network_policy
 from webhook.review.envelope import Reviewed, ReviewRequest, UserInfo
-from webhook.tenancy.specs import first_error, read_baseline
+from webhook.tenancy.facts import needed, read_written, tenancy_of
+from webhook.tenancy.specs import KINDS, ROLES
 from webhook.tenancy.tree import Tree
 
 _ACCOUNT = "system:serviceaccount:"
@@ -33,6 +32,9 @@ def gather(
     held = _held(review, tree) if tree else ()
     places = _places(review, held, tree) if tree else Places()
     named = _named(review, tree) if tree else {}
+    written, unreadable = _written(review)
+    tenancy = _tenancy(review, written, tree) if tree else None
+    extra = needed(tenancy, tree) if tree and tenancy else ()
     return Document(
         request=Request(
             operation=review.operation,
@@ -49,12 +51,15 @@ def gather(
         tree=tree is not None,
         organization=tree.organization.name if tree else "",
         enforcement=dict(tree.organization.enforcement) if tree else {},
-        tenants={key: tree.tenants[key] for key in sorted({*held, *_needed(places, named, tree)})} if tree else {},
+        tenants={key: tree.tenants[key] for key in sorted({*held, *_needed(places, named, tree), *extra})}
+        if tree
+        else {},
         places=places,
         service_accounts=named.get("service_accounts", ()),
         named_by=named.get("named_by", ()),
-        unreadable=_unreadable(review),
+        unreadable=unreadable,
         reach=_reach(review, tree, places, meanings or Meanings()) if tree else None,
+        tenancy=tenancy,
     )
 
 
@@ -143,16 +148,22 @@ def _named(review: ReviewRequest, tree: Tree) -> dict[str, tuple[str, ...]]:
     return {}
 
 
-def _unreadable(review: ReviewRequest) -> str:
-    """Say what cannot be read in a NetworkBaseline that is written, where its schema cannot know that."""
+def _written(review: ReviewRequest) -> tuple[Tenant | None, str]:
+    """Return the tenant that is written, and what in it or in a NetworkBaseline its schema cannot know to be wrong."""
     new = review.object if review.operation != "DELETE" else None
-    if new is None or (review.kind.group, review.kind.kind) != (DOMAIN, "NetworkBaseline"):
-        return ""
-    try:
-        read_baseline(new.metadata.name, new.raw.get("spec"))
-    except ValidationError as error:
-        return first_error(error)
-    return ""
+    if new is None or review.kind.group != DOMAIN or review.kind.kind not in KINDS:
+        return None, ""
+    return read_written(review.kind.kind, new.metadata.name, new.raw.get("spec"))
+
+
+def _tenancy(review: ReviewRequest, new: Tenant | None, tree: Tree) -> Tenancy | None:
+    """Return the facts of a tenant under review, None for any other object."""
+    each = review.old_object if review.operation == "DELETE" else review.object
+    if each is None or review.kind.group != DOMAIN or review.kind.kind not in ROLES:
+        return None
+    old = review.old_object if review.operation != "CREATE" else None
+    before = read_written(review.kind.kind, old.metadata.name, old.raw.get("spec"))[0] if old else None
+    return tenancy_of(f"{review.kind.kind}/{each.metadata.name}", new, before, tree)
 
 
 def _needed(places: Places, named: dict[str, tuple[str, ...]], tree: Tree) -> Iterator[str]:

@@ -167,6 +167,7 @@ base := {
 	"named_by": [],
 	"unreadable": "",
 	"reach": null,
+	"tenancy": null,
 }
 
 request(operation, asked, side) := {

@@ -13,7 +13,7 @@ import orjson
 from pydantic import TypeAdapter
 from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
-from webhook.model import Enforcement, Place, Reach, Tenant
+from webhook.model import Enforcement, Place, Reach, Tenancy, Tenant
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +88,9 @@ class Document:
 
     `tenants` is the slice of the tree that the request needs, by key (`Workspace/checkout`); `service_accounts` are the
     keys of the tenants that give a role to a ServiceAccount of the namespace under review; `named_by` those that name
-    the NetworkBaseline under review, and `unreadable` says what in that cannot be read. `tree` is false while the tree
-    is not loaded. `reach` is a NetworkPolicy's.
+    the NetworkBaseline under review, and `unreadable` says what in an object of portcullis.dev cannot be read. `tree`
+    is false while the tree is not loaded. `reach` is a NetworkPolicy's, `tenancy` an Organization's, Project's or
+    Workspace's.
     """
 
     request: Request
@@ -106,6 +107,7 @@ class Document:
     named_by: tuple[str, ...] = ()
     unreadable: str = ""
     reach: Reach | None = None
+    tenancy: Tenancy | None = None
 
 
 def json_schema() -> dict[str, Any]:

@@ -14,6 +14,7 @@ import structlog
 from pydantic import ValidationError
 
 from webhook.model import RESERVED, Baseline, Namespace, Policy, PolicyKind, Tenant, TenantKind
+from webhook.tenancy.namespaces import Namespaces
 from webhook.tenancy.specs import first_error, read_baseline, read_tenant, readable_or_all
 from webhook.tenancy.tree import Ground, Tree, plant
 
@@ -92,7 +93,7 @@ class LiveTree:
     changed: list[Callable[[], None]] = field(default_factory=list)
     _tenants: dict[TenantKind, dict[str, Tenant]] = field(default_factory=lambda: {kind: {} for kind in TENANTS})
     _baselines: dict[str, Baseline] = field(default_factory=dict)
-    _namespaces: dict[str, Namespace] = field(default_factory=dict)
+    _namespaces: Namespaces = field(default_factory=Namespaces)
     _policies: _Policies = field(default_factory=_Policies)
     _synced: set[str] = field(default_factory=set)
     _unserved: set[str] = field(default_factory=set)
@@ -169,7 +170,7 @@ class LiveTree:
         namespace, name = _key(thing)
         match kind:
             case "Namespace":
-                self._namespaces[name] = read_namespace(thing)
+                self._namespaces.put(read_namespace(thing))
             case "NetworkPolicy" | "CiliumNetworkPolicy":
                 # No baseline applies there, so nobody ever asks for them.
                 if namespace not in RESERVED:
@@ -202,7 +203,7 @@ class LiveTree:
         self._unreadable.pop((kind, name), None)
         match kind:
             case "Namespace":
-                self._namespaces.pop(name, None)
+                self._namespaces.drop(name)
             case "NetworkBaseline":
                 self._baselines.pop(name, None)
             case "NetworkPolicy" | "CiliumNetworkPolicy":
@@ -216,7 +217,7 @@ class LiveTree:
             del self._unreadable[at]
         match kind:
             case "Namespace":
-                self._namespaces = {}
+                self._namespaces = Namespaces()
             case "NetworkBaseline":
                 self._baselines = {}
             case "NetworkPolicy" | "CiliumNetworkPolicy":

@@ -30,6 +30,11 @@ tables := {
 	"namespaces": {"": {"Namespace": {"v1"}}},
 	"network policies": {"networking.k8s.io": {"NetworkPolicy": {"v1"}}},
 	"baselines": {"portcullis.dev": {"NetworkBaseline": {"v1alpha1"}}},
+	"tenants": {"portcullis.dev": {
+		"Organization": {"v1alpha1"},
+		"Project": {"v1alpha1"},
+		"Workspace": {"v1alpha1"},
+	}},
 }
 
 # METADATA
