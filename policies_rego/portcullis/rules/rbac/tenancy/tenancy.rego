@@ -293,6 +293,7 @@ reason := $"version {input.request.kind.version} is not known here. Use a versio
 	input.request.subresource != ""
 } else := refusal if {
 	addressed
+	is_object(input.tenancy)
 }
 
 refusal := "a cluster belongs to one Organization, and there is one. Allowed: break-glass alone" if {
