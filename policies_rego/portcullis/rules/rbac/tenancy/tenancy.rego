@@ -93,8 +93,8 @@ covered if {
 	not asked.status
 }
 
+# Who may not is told no more than that.
 judged if {
-	covered
 	permitted
 	not released
 }
@@ -162,10 +162,7 @@ unchanged if {
 	input.object.spec == input.old_object.spec
 }
 
-moves if {
-	input.request.operation == "UPDATE"
-	input.tenancy.new.project != input.tenancy.old.project
-}
+moves if input.tenancy.new.project != input.tenancy.old.project
 
 # METADATA
 # description: >-

@@ -252,6 +252,20 @@ test_deny_strangers_learn_nothing if {
 	first == second
 }
 
+# Nor is anything that would be wrong beside.
+test_deny_strangers_for_one_reason if {
+	every who in [fixtures.zed, fixtures.ada] {
+		wide := guarded(workspace("checkout", "payments", [fixtures.grant("WorkspaceAdmin", [fixtures.group("system:authenticated")])]), {"fromAnywhere": "Allow"})
+		every document in [creation(who, wide), change(who, checkout, wide), deletion(who, checkout)] {
+			worst := known(owning(owned_by(document, "object")), "missing", ["Project/payments"])
+			denied(worst, ["Allowed: "])
+		}
+		lent := project("payments", [fixtures.grant("ProjectAdmin", [ci("checkout-dev")])])
+		denied(giving(creation(who, lent)), ["Allowed: "])
+		denied(owned_by(change(who, acme, organization("acme", [])), "object"), ["Allowed: "])
+	}
+}
+
 # What still owns something.
 
 owning(document) := known(known(document, "owned", ["a", "b"]), "owns", 7)
@@ -476,7 +490,7 @@ test_allow_what_takes_no_org_admin_away if {
 
 reference := {"apiVersion": "v1", "kind": "ConfigMap", "name": "a", "uid": "1"}
 
-owned_by(document, side) := put(document, $"/{side}/metadata/ownerReferences", [reference])
+owned_by(document, side) := object.union(document, {side: {"metadata": {"ownerReferences": [reference]}}})
 
 test_deny_an_owner_reference if {
 	parts := ["the garbage collector would delete it together with its owner"]
