@@ -21,6 +21,7 @@ from tests.cases.reviews import (
     PAM,
     POD,
     STRANGER,
+    TENANTS,
     TWO,
     WORKSPACE,
     Asked,
@@ -32,6 +33,7 @@ from tests.cases.reviews import (
     owned,
     pod,
     policy,
+    tenant,
 )
 from webhook.decision.document import Document, Kind, Places, Request, User
 from webhook.gather import gather
@@ -55,6 +57,11 @@ REDIRECT = ("cilium.io", "v2", "CiliumLocalRedirectPolicy", "ciliumlocalredirect
 def document(tree: Tree | None, asked: Asked) -> Document:
     """Return the document of a request as the API server sends it."""
     return gather(read_review(orjson.dumps(asked.review())), tree, GROUPS, now=NOW)
+
+
+def workspace(project: str) -> Json:
+    """Return the workspace checkout, in a project."""
+    return tenant("Workspace", "checkout", {"project": project})
 
 
 def standings(places: Places) -> tuple[str | None, str | None]:
@@ -149,6 +156,19 @@ def test_a_document_is_json(tree: Tree) -> None:
         ),
         pytest.param(Asked(OZ, "DELETE", BASELINE, None, other_policy(BASELINE, name="edge")), (ORG,), id="baseline"),
         pytest.param(Asked(OZ, "CONNECT", ("", "v1", "Pod", "pods")), (ORG,), id="nothing-under-review"),
+        pytest.param(
+            Asked(PAM, "CREATE", TENANTS["Workspace"], tenant("Workspace", "new", {"project": "payments"})),
+            ("Project/payments", ORG),
+            id="a-workspace-to-be",
+        ),
+        pytest.param(
+            Asked(PAM, "UPDATE", TENANTS["Workspace"], workspace("search"), workspace("payments")),
+            (*CHECKOUT, "Project/search"),
+            id="both-ends-of-a-workspaces-move",
+        ),
+        pytest.param(
+            Asked(PAM, "DELETE", TENANTS["Workspace"], None, workspace("payments")), CHECKOUT, id="deleted-workspace"
+        ),
     ],
 )
 def test_the_slice_has_what_is_needed_and_nothing_more(tree: Tree, asked: Asked, keys: tuple[str, ...]) -> None:
@@ -544,6 +564,101 @@ def test_an_exempt_namespace_is_not_looked_at(tree: Tree) -> None:
     assert document(known, Asked(ADA, "CREATE", POD, pod("exempt-dev"))).cover is None
 
 
+# A tenant under review.
+
+
+@pytest.mark.parametrize(
+    ("asked", "new", "old"),
+    [
+        pytest.param(Asked(PAM, "CREATE", TENANTS["Workspace"], workspace("payments")), "payments", None, id="created"),
+        pytest.param(
+            Asked(PAM, "UPDATE", TENANTS["Workspace"], workspace("search"), workspace("payments")),
+            "search",
+            "payments",
+            id="updated",
+        ),
+        pytest.param(
+            Asked(PAM, "DELETE", TENANTS["Workspace"], None, workspace("payments")), None, "payments", id="deleted"
+        ),
+        pytest.param(
+            Asked(PAM, "DELETE", TENANTS["Workspace"], workspace("search"), workspace("payments")),
+            None,
+            "payments",
+            id="deleted-with-an-object-beside-it",
+        ),
+        pytest.param(
+            Asked(PAM, "CREATE", TENANTS["Workspace"], workspace("payments"), workspace("search")),
+            "payments",
+            None,
+            id="created-with-an-old-object-beside-it",
+        ),
+        pytest.param(
+            Asked(PAM, "UPDATE", TENANTS["Workspace"], workspace("payments"), workspace("NO")),
+            "payments",
+            None,
+            id="old-one-unreadable",
+        ),
+    ],
+)
+def test_a_tenant_is_known_as_it_was_and_would_be(tree: Tree, asked: Asked, new: str | None, old: str | None) -> None:
+    """As it was sent, not as it stands in the tree; what it owns is looked up by its name."""
+    found = document(tree, asked)
+    assert found.tenancy
+    assert (found.tenancy.new and found.tenancy.new.project) == new
+    assert (found.tenancy.old and found.tenancy.old.project) == old
+    assert (found.tenancy.owned, found.tenancy.owns) == (("checkout-dev",), 1)
+    assert found.unreadable == ""
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        pytest.param(Asked(OZ, "CREATE", BASELINE, other_policy(BASELINE)), id="baseline"),
+        pytest.param(Asked(OZ, "CREATE", NAMESPACE, namespace("n")), id="namespace"),
+        pytest.param(
+            Asked(OZ, "CREATE", ("example.com", "v1", "Workspace", "workspaces"), workspace("payments")),
+            id="kind-of-the-same-name-elsewhere",
+        ),
+        pytest.param(Asked(OZ, "CREATE", TENANTS["Workspace"]), id="without-object"),
+        pytest.param(Asked(OZ, "DELETE", TENANTS["Workspace"], workspace("payments")), id="deleted-without-old-object"),
+    ],
+)
+def test_only_a_tenant_has_a_tenancy(tree: Tree, asked: Asked) -> None:
+    """Whoever reads it knows that the object is one of the tree."""
+    assert document(tree, asked).tenancy is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        pytest.param(Asked(OZ, "CREATE", TENANTS["Workspace"], workspace("NO")), "spec.project: ", id="created"),
+        pytest.param(
+            Asked(OZ, "UPDATE", TENANTS["Project"], tenant("Project", "p", {"rolls": []}), tenant("Project", "p")),
+            "spec.rolls: ",
+            id="updated",
+        ),
+        pytest.param(Asked(OZ, "CREATE", BASELINE, other_policy(BASELINE)), "spec.policies: ", id="baseline"),
+        pytest.param(Asked(OZ, "DELETE", TENANTS["Workspace"], None, workspace("NO")), "", id="what-goes-may-be-odd"),
+        pytest.param(
+            Asked(OZ, "DELETE", TENANTS["Workspace"], workspace("NO"), workspace("payments")),
+            "",
+            id="beside-a-deletion",
+        ),
+        pytest.param(
+            Asked(OZ, "CREATE", ("example.com", "v1", "Workspace", "workspaces"), workspace("NO")),
+            "",
+            id="kind-of-the-same-name-elsewhere",
+        ),
+    ],
+)
+@pytest.mark.parametrize("loaded", [True, False], ids=["tree", "no-tree"])
+def test_what_is_written_and_cannot_be_read_is_known(tree: Tree, asked: Asked, told: str, *, loaded: bool) -> None:
+    """With a tree or without."""
+    found = document(tree if loaded else None, asked).unreadable
+    assert found.startswith(told)
+    assert bool(found) == bool(told)
+
+
 # Without a tree.
 
 
@@ -553,6 +668,7 @@ def test_an_exempt_namespace_is_not_looked_at(tree: Tree) -> None:
         pytest.param(Asked(ADA, "CREATE", NETPOL, policy("checkout-dev", spec=FROM_TEN)), id="policy"),
         pytest.param(Asked(ADA, "CREATE", NAMESPACE, namespace("new")), id="namespace"),
         pytest.param(Asked(ADA, "DELETE", BASELINE, None, other_policy(BASELINE, name="zero-trust")), id="baseline"),
+        pytest.param(Asked(PAM, "DELETE", TENANTS["Workspace"], None, workspace("payments")), id="tenant"),
     ],
 )
 def test_without_a_tree_there_is_the_request_alone(asked: Asked) -> None:
@@ -560,7 +676,8 @@ def test_without_a_tree_there_is_the_request_alone(asked: Asked) -> None:
     found = document(None, asked)
     assert (found.tree, found.organization, found.enforcement, found.tenants) == (False, "", {}, {})
     assert found.places == Places()
-    assert (found.service_accounts, found.named_by, found.reaches, found.cover) == ((), (), (), None)
-    assert found.user.name == ADA.name
+    assert (found.service_accounts, found.named_by, found.reaches) == ((), (), ())
+    assert (found.cover, found.tenancy) == (None, None)
+    assert found.user.name == asked.caller.name
     assert (found.object is None, found.old_object is None) == (asked.new is None, asked.old is None)
     assert found.break_glass_groups == GROUPS

@@ -5,16 +5,15 @@ from dataclasses import replace
 from datetime import datetime
 from typing import cast
 
-from pydantic import ValidationError
-
 from webhook.baseline.cover import cover_at
 from webhook.decision.document import Document, Kind, Object, Places, Request, User
 from webhook.exemption import read_exemption, rfc3339
-from webhook.model import DOMAIN, WORKSPACE_LABEL, Cover, Namespace, Place, Subject
+from webhook.model import DOMAIN, WORKSPACE_LABEL, Cover, Namespace, Place, Subject, Tenancy, Tenant
 from webhook.reach.facts import Meanings
 from webhook.reaches import reaches
 from webhook.review.envelope import Metadata, Reviewed, ReviewRequest, UserInfo
-from webhook.tenancy.specs import first_error, read_baseline
+from webhook.tenancy.facts import needed, read_written, tenancy_of
+from webhook.tenancy.specs import KINDS, ROLES
 from webhook.tenancy.tree import Tree
 
 _ACCOUNT = "system:serviceaccount:"
@@ -36,6 +35,9 @@ def gather(  # noqa: PLR0913 - the request, and all that its facts are taken fro
     held = _held(review, tree) if tree else ()
     places = _places(review, held, tree, now) if tree else Places()
     named = _named(review, tree) if tree else {}
+    written, unreadable = _written(review)
+    tenancy = _tenancy(review, written, tree) if tree else None
+    extra = needed(tenancy, tree) if tree and tenancy else ()
     return Document(
         request=Request(
             operation=review.operation,
@@ -53,14 +55,17 @@ def gather(  # noqa: PLR0913 - the request, and all that its facts are taken fro
         tree=tree is not None,
         organization=tree.organization.name if tree else "",
         enforcement=dict(tree.organization.enforcement) if tree else {},
-        tenants={key: tree.tenants[key] for key in sorted({*held, *_needed(places, named, tree)})} if tree else {},
+        tenants={key: tree.tenants[key] for key in sorted({*held, *_needed(places, named, tree), *extra})}
+        if tree
+        else {},
         places=places,
         service_accounts=named.get("service_accounts", ()),
         named_by=named.get("named_by", ()),
-        unreadable=_unreadable(review),
+        unreadable=unreadable,
         reaches=reaches(review, tree, places, meanings or Meanings()) if tree else (),
         exemption_problem=_exemption_problem(review, now),
         cover=_cover(review, tree, places.new) if tree else None,
+        tenancy=tenancy,
     )
 
 
@@ -173,16 +178,22 @@ def _named(review: ReviewRequest, tree: Tree) -> dict[str, tuple[str, ...]]:
     return {}
 
 
-def _unreadable(review: ReviewRequest) -> str:
-    """Say what cannot be read in a NetworkBaseline that is written, where its schema cannot know that."""
+def _written(review: ReviewRequest) -> tuple[Tenant | None, str]:
+    """Return the tenant that is written, and what in it or in a NetworkBaseline its schema cannot know to be wrong."""
     new = review.object if review.operation != "DELETE" else None
-    if new is None or (review.kind.group, review.kind.kind) != (DOMAIN, "NetworkBaseline"):
-        return ""
-    try:
-        read_baseline(new.metadata.name, new.raw.get("spec"))
-    except ValidationError as error:
-        return first_error(error)
-    return ""
+    if new is None or review.kind.group != DOMAIN or review.kind.kind not in KINDS:
+        return None, ""
+    return read_written(review.kind.kind, new.metadata.name, new.raw.get("spec"))
+
+
+def _tenancy(review: ReviewRequest, new: Tenant | None, tree: Tree) -> Tenancy | None:
+    """Return the facts of a tenant under review, None for any other object."""
+    each = review.old_object if review.operation == "DELETE" else review.object
+    if each is None or review.kind.group != DOMAIN or review.kind.kind not in ROLES:
+        return None
+    old = review.old_object if review.operation != "CREATE" else None
+    before = read_written(review.kind.kind, old.metadata.name, old.raw.get("spec"))[0] if old else None
+    return tenancy_of(f"{review.kind.kind}/{each.metadata.name}", new, before, tree)
 
 
 def _needed(places: Places, named: dict[str, tuple[str, ...]], tree: Tree) -> Iterator[str]:

@@ -238,6 +238,25 @@ class Cover:
 
 
 @dataclass(frozen=True, slots=True)
+class Tenancy:
+    """
+    A tenant under review.
+
+    `new` is how it would be and `old` how it was, None where there is none or it cannot be read. `owned` names a few of
+    the things that name it as their owner, and `owns` counts all. `homes` are the namespaces that exist and in which a
+    ServiceAccount lives that `new` gives a role to, each with the keys of what stands above it, nearest first.
+    `missing` are the keys of what `new` names and there is not.
+    """
+
+    new: Tenant | None = None
+    old: Tenant | None = None
+    owned: tuple[str, ...] = ()
+    owns: int = 0
+    homes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Violation:
     """
     What one rule found.

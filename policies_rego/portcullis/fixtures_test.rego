@@ -171,6 +171,7 @@ base := {
 	"reaches": [],
 	"exemption_problem": "",
 	"cover": null,
+	"tenancy": null,
 }
 
 request(operation, asked, side) := {

@@ -44,6 +44,9 @@ NAMESPACE = ("", "v1", "Namespace", "namespaces")
 POD = ("", "v1", "Pod", "pods")
 BASELINE = ("portcullis.dev", "v1alpha1", "NetworkBaseline", "networkbaselines")
 CRD = ("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions")
+TENANTS = {
+    kind: ("portcullis.dev", "v1alpha1", kind, f"{kind.lower()}s") for kind in ("Organization", "Project", "Workspace")
+}
 
 WORKSPACE = "portcullis.dev/workspace"
 DENY_ALL: Json = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
@@ -151,6 +154,21 @@ def owned(workspace: str, project: str = "payments", **more: str) -> dict[str, s
         "portcullis.dev/gate": "enforced",
     }
     return {WORKSPACE: workspace, **derived, **more}
+
+
+def tenant(kind: str, name: str, spec: Json | None = None, **metadata: Any) -> Json:
+    """Return an Organization, Project or Workspace."""
+    return {
+        "apiVersion": "portcullis.dev/v1alpha1",
+        "kind": kind,
+        "metadata": {"name": name, **metadata},
+        "spec": spec or {},
+    }
+
+
+def grant(role: str, *names: str, kind: str = "Group", **rest: str) -> Json:
+    """Return the grant of a role to subjects of one kind."""
+    return {"role": role, "subjects": [{"kind": kind, "name": name, **rest} for name in names]}
 
 
 def definition(group: str, kind: str) -> Json:

@@ -7,12 +7,14 @@ needed.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from tests.cases.reviews import (
     ADA,
     API_SERVER,
     ARGOCD,
     AUDITOR,
+    AUTHENTICATED,
     BASELINE,
     BO,
     CILIUM,
@@ -35,6 +37,7 @@ from tests.cases.reviews import (
     ROOT,
     SAM,
     STRANGER,
+    TENANTS,
     TWO,
     WORKSPACE,
     Asked,
@@ -42,17 +45,20 @@ from tests.cases.reviews import (
     Json,
     definition,
     exempt,
+    grant,
     injected,
     namespace,
     other_policy,
     owned,
     pod,
     policy,
+    tenant,
 )
 
 NAMESPACE_POLICY = "rbac/namespace-policy"
 CLUSTER_POLICY = "rbac/cluster-policy"
 NAMESPACE_RULE = "rbac/namespace"
+TENANCY = "rbac/tenancy"
 MANAGED = "baseline/managed-policy"
 LABELS = "baseline/namespace-labels"
 FROM_ANYWHERE = "guardrail/from-anywhere"
@@ -239,6 +245,9 @@ def _cluster_policies() -> list[Case]:
             IVAN, other_policy(admin), ("policy.networking.k8s.io", "v9", "AdminNetworkPolicy", "x")
         ),
         "without-object": Asked(IVAN, "CREATE", admin),
+        "baseline-with-an-owner": update(
+            OZ, base, {**base, "metadata": {"name": "edge", "ownerReferences": [{"uid": "1"}]}}, BASELINE
+        ),
         "tenant-changes-a-baseline": update(ADA, base, base, BASELINE),
         "system-writer-changes-a-baseline": update(CILIUM, base, base, BASELINE),
         "baseline-with-an-unknown-variable": create(IVAN, misspelt, BASELINE),
@@ -966,6 +975,299 @@ def _pods() -> list[Case]:
     ]
 
 
+def _sided(*, caller: Caller, old: Json | None = None, new: Json | None = None, **rest: object) -> Asked:
+    """Ask for a tenant to come, to change or to go, by which of the objects are there."""
+    operation = "UPDATE" if old and new else "CREATE" if new else "DELETE"
+    return Asked(caller, operation, TENANTS[(new or old or {})["kind"]], new=new, old=old, **rest)  # type: ignore[arg-type]  # passed through
+
+
+def _workspaces() -> list[Case]:
+    def of(project: str = "payments", *roles: Json, name: str = "checkout", **guardrails: str) -> Json:
+        return tenant("Workspace", name, {"project": project, "roles": list(roles), "guardrails": guardrails})
+
+    team, readers = grant("WorkspaceAdmin", "checkout-team"), grant("WorkspaceReader", "rita", kind="User")
+    mine, spare = of("payments", team, readers), of(name="spare")
+    held = {**mine, "metadata": {"name": "checkout", "finalizers": ["a"]}}
+    ending = {"name": "checkout", "deletionTimestamp": "2026-11-01T00:00:00Z"}
+    owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": "a", "uid": "1"}
+    adopted = {**mine, "metadata": {"name": "checkout", "ownerReferences": [owner]}}
+    account = grant("WorkspaceAdmin", "ci", kind="ServiceAccount", namespace="checkout-dev")
+    opened, wide = of("payments", team, fromAnywhere="Allow"), of("search", name="open", fromAnywhere="Allow")
+    odd = tenant("Workspace", "checkout", {"project": "payments", "roles": [grant("OrgAdmin", "checkout-team")]})
+    both = Caller("both", ("payments-admins", "search-admins"))
+    allowed = {
+        "project-admin-creates": _sided(caller=PAM, new=spare),
+        "org-admin-creates": _sided(caller=OZ, new=spare),
+        "generated-name": _sided(caller=PAM, new=of(name="spare-x7"), over={"name": ""}),
+        "project-admin-grants": _sided(caller=PAM, old=spare, new=of("payments", team, name="spare")),
+        "project-admin-takes-roles": _sided(caller=PAM, old=mine, new=of()),
+        "project-admin-deletes-an-empty-one": _sided(caller=PAM, old=spare),
+        "project-admin-deletes-one-of-a-collection": _sided(caller=PAM, old=spare, over={"name": ""}),
+        "org-admin-creates-in-no-project-with-a-warning": _sided(caller=OZ, new=of("ghost", name="spare")),
+        "org-admin-moves": _sided(caller=OZ, old=mine, new=of("search", team, readers)),
+        "project-admin-of-both-moves": _sided(caller=both, old=mine, new=of("search", team, readers)),
+        "account-at-the-very-place": _sided(caller=PAM, old=mine, new=of("payments", team, account)),
+        "account-of-nobodys-namespace": _sided(
+            caller=PAM,
+            old=mine,
+            new=of("payments", grant("WorkspaceAdmin", "ci", kind="ServiceAccount", namespace="tools")),
+        ),
+        "readers-are-everybody": _sided(
+            caller=PAM, old=spare, new=of("payments", grant("WorkspaceReader", AUTHENTICATED), name="spare")
+        ),
+        "wider-value-stays": _sided(
+            caller=SAM,
+            old=wide,
+            new=of("search", team, name="open", fromAnywhere="Allow"),
+        ),
+        "wider-value-goes": _sided(caller=SAM, old=wide, new=of("search", name="open")),
+        "org-admin-widens": _sided(caller=OZ, old=mine, new=opened),
+        "narrowed": _sided(caller=PAM, old=mine, new=of("payments", team, readers, crossProject="Deny")),
+        "as-wide-as-above": _sided(caller=PAM, old=mine, new=of("payments", team, readers, crossProject="Allow")),
+        "org-admin-takes-a-name-that-namespaces-carry": _sided(caller=OZ, new=of(name="ghost")),
+        "baseline-that-is-not-there-with-a-warning": _sided(
+            caller=PAM, new=tenant("Workspace", "spare", {"project": "payments", "baselines": ["nothing"]})
+        ),
+        "garbage-collector-deletes": _sided(caller=GARBAGE_COLLECTOR, old=mine),
+        "garbage-collector-takes-an-owner-off": _sided(caller=GARBAGE_COLLECTOR, old=adopted, new=mine),
+        "owner-taken-off": _sided(caller=PAM, old=adopted, new=mine),
+        "finalizer-of-an-empty-one-that-ends": _sided(
+            caller=PAM,
+            old={**spare, "metadata": {**ending, "name": "spare", "finalizers": ["a"]}},
+            new={**spare, "metadata": {**ending, "name": "spare"}},
+        ),
+        "one-of-two-finalizers-of-one-that-ends": _sided(
+            caller=PAM,
+            old={**mine, "metadata": {**ending, "finalizers": ["a", "b"]}},
+            new={**mine, "metadata": {**ending, "finalizers": ["b"]}},
+        ),
+        "status-is-left-alone": _sided(caller=STRANGER, old=mine, new=mine, subresource="status"),
+        "unreadable-one-is-labelled": _sided(
+            caller=OZ, old=odd, new={**odd, "metadata": {"name": "checkout", "labels": {"a": "b"}}}
+        ),
+        "unreadable-one-is-mended": _sided(caller=OZ, old=odd, new=mine),
+        "break-glass-deletes": _sided(caller=ROOT, old=mine),
+        "kind-of-the-same-name-elsewhere": create(
+            STRANGER, {**spare, "apiVersion": "example.com/v1"}, ("example.com", "v1", "Workspace", "workspaces")
+        ),
+    }
+    taken = of("payments", grant("WorkspaceAdmin", "eve"), name="ranking")
+    denied = {
+        **{
+            f"{who}-{what}": _sided(caller=caller, **sides)
+            for who, caller in {
+                "workspace-admin": ADA,
+                "workspace-reader": RITA,
+                "sibling": BO,
+                "admin-of-another-project": SAM,
+                "infra-admin": IVAN,
+                "org-reader": AUDITOR,
+                "system-writer": CILIUM,
+                "controller": CONTROLLER,
+                "stranger": STRANGER,
+                "empty-name": NOBODY,
+                "group-in-another-case": Caller("eve", ("Payments-Admins",)),
+                "group-by-prefix": Caller("eve", ("payments-admins-2",)),
+                "user-called-like-a-group": Caller("payments-admins"),
+            }.items()
+            for what, sides in {
+                "creates": {"new": spare},
+                "changes": {"old": mine, "new": mine},
+                "deletes": {"old": spare},
+            }.items()
+        },
+        "self-grant": _sided(
+            caller=ADA, old=mine, new=of("payments", team, grant("WorkspaceAdmin", "ada", kind="User"))
+        ),
+        "garbage-collector-creates": _sided(caller=GARBAGE_COLLECTOR, new=spare),
+        "garbage-collector-adds-an-owner": _sided(caller=GARBAGE_COLLECTOR, old=mine, new=adopted),
+        "stolen-from-its-project": _sided(caller=SAM, old=mine, new=of("search", team, readers)),
+        "pushed-upon-another-project": _sided(caller=PAM, old=mine, new=of("search", team, readers)),
+        "stolen-by-its-own-admin": _sided(caller=ADA, old=mine, new=of("search", team, readers)),
+        "stolen-back": _sided(caller=PAM, old=of("search", team, readers), new=mine),
+        "pushed-upon-a-project-that-is-not-there": _sided(caller=PAM, old=mine, new=of("ghost", team, readers)),
+        "created-in-a-project-that-is-not-there": _sided(caller=PAM, new=of("ghost", name="spare")),
+        "created-in-a-project-of-another-case": _sided(caller=PAM, new=of("Payments", name="spare")),
+        "name-that-namespaces-carry": _sided(caller=PAM, new=of(name="ghost")),
+        "name-of-another-projects": _sided(caller=PAM, new=taken),
+        "owns-a-namespace": _sided(caller=PAM, old=mine),
+        "owns-a-namespace-org-admin": _sided(caller=OZ, old=mine),
+        "last-finalizer-of-one-that-owns": _sided(
+            caller=PAM, old={**mine, "metadata": {**ending, "finalizers": ["a"]}}, new={**mine, "metadata": ending}
+        ),
+        "owner-reference": _sided(caller=PAM, old=mine, new=adopted),
+        "owner-reference-by-an-org-admin": _sided(caller=OZ, old=held, new=adopted),
+        "created-with-an-owner": _sided(
+            caller=OZ, new={**spare, "metadata": {"name": "spare", "ownerReferences": [owner]}}
+        ),
+        "widened": _sided(caller=PAM, old=mine, new=opened),
+        "created-wider": _sided(caller=PAM, new=of(name="spare", hostNetwork="Allow")),
+        "moved-with-what-is-wider": _sided(
+            caller=both,
+            old=wide,
+            new=of(name="open", fromAnywhere="Allow"),
+        ),
+        "widened-elsewhere-too": _sided(
+            caller=SAM, old=wide, new=of("search", name="open", fromAnywhere="Allow", toAnywhere="Allow")
+        ),
+        "everybody-is-admin": _sided(
+            caller=OZ, old=mine, new=of("payments", team, grant("WorkspaceAdmin", AUTHENTICATED))
+        ),
+        "role-of-another-level": _sided(caller=OZ, old=mine, new=odd),
+        "account-as-a-user": _sided(
+            caller=OZ,
+            new=of("payments", grant("WorkspaceAdmin", "system:serviceaccount:a:b", kind="User"), name="spare"),
+        ),
+        "unknown-field": _sided(caller=OZ, new=tenant("Workspace", "spare", {"project": "payments", "role": []})),
+        "name-that-is-no-label": _sided(caller=OZ, new=of(name="Spare")),
+        "unreadable-one-is-labelled-by-its-project": _sided(
+            caller=PAM, old=odd, new={**odd, "metadata": {"name": "checkout", "labels": {"a": "b"}}}
+        ),
+        "without-a-name": _sided(caller=OZ, new=tenant("Workspace", "", {"project": "payments"}, generateName="s-")),
+        "without-object": Asked(OZ, "CREATE", TENANTS["Workspace"], over={"name": "spare"}),
+        "update-without-object": Asked(OZ, "UPDATE", TENANTS["Workspace"], old=mine, over={"name": "checkout"}),
+        "update-without-old-object": Asked(OZ, "UPDATE", TENANTS["Workspace"], new=mine),
+        "delete-without-old-object": Asked(OZ, "DELETE", TENANTS["Workspace"], over={"name": "spare"}),
+        "delete-speaks-of-the-new-object": Asked(OZ, "DELETE", TENANTS["Workspace"], new=spare),
+        "request-names-another": _sided(caller=OZ, old=spare, over={"name": "other"}),
+        "renamed": _sided(caller=OZ, old=of(name="other"), new=spare),
+        "in-a-namespace": _sided(caller=OZ, new=spare, over={"namespace": "checkout-dev"}),
+        "unknown-version": create(OZ, spare, ("portcullis.dev", "v1", "Workspace", "workspaces")),
+        "scaled": _sided(caller=OZ, old=spare, new=spare, subresource="scale"),
+        "connect": Asked(OZ, "CONNECT", TENANTS["Workspace"], new=spare, old=spare),
+    }
+    return _cases("workspace", allowed, denied, TENANCY)
+
+
+def _projects_and_organizations() -> list[Case]:
+    def project(*roles: Json, name: str = "payments", **guardrails: str) -> Json:
+        return tenant("Project", name, {"roles": list(roles), "guardrails": guardrails})
+
+    def organization(*roles: Json, name: str = "acme", **spec: Any) -> Json:
+        return tenant("Organization", name, {"roles": list(roles), **spec})
+
+    admins = grant("ProjectAdmin", "payments-admins")
+    olga, ivan = grant("OrgAdmin", "acme-admins"), grant("InfraAdmin", "ivan", kind="User")
+    acme = organization(olga, ivan)
+    below = {"kind": "ServiceAccount", "namespace": "checkout-dev"}
+    strangers = {
+        "project-admin": PAM,
+        "admin-of-another-project": SAM,
+        "workspace-admin": ADA,
+        "infra-admin": IVAN,
+        "org-reader": AUDITOR,
+        "system-writer": CILIUM,
+        "controller": CONTROLLER,
+        "stranger": STRANGER,
+        "empty-name": NOBODY,
+    }
+    allowed = {
+        "org-admin-creates-a-project": _sided(caller=OZ, new=project(admins, name="fresh")),
+        "org-admin-changes-a-project": _sided(caller=OZ, old=project(), new=project(admins, fromAnywhere="Allow")),
+        "org-admin-deletes-an-empty-project": _sided(caller=OZ, old=project(name="fresh")),
+        "account-of-another-project": _sided(
+            caller=OZ,
+            old=project(admins),
+            new=project(grant("ProjectAdmin", "ci", kind="ServiceAccount", namespace="ranking-dev")),
+        ),
+        "account-that-has-the-role-already": _sided(
+            caller=OZ,
+            old=project(grant("ProjectAdmin", "ci", **below)),
+            new=project(grant("ProjectAdmin", "ci", **below), admins),
+        ),
+        "org-admin-updates-the-organization": _sided(
+            caller=OZ, old=acme, new=organization(olga, enforcement={"*": "audit"}, guardrails={"toAnywhere": "Allow"})
+        ),
+        "org-admin-is-another": _sided(caller=OZ, old=acme, new=organization(grant("OrgAdmin", "olga", kind="User"))),
+        "account-of-an-unowned-namespace": _sided(
+            caller=OZ,
+            old=acme,
+            new=organization(grant("OrgAdmin", "ci", kind="ServiceAccount", namespace="monitoring")),
+        ),
+        "organization-is-labelled": _sided(
+            caller=OZ, old=acme, new={**acme, "metadata": {"name": "acme", "labels": {"a": "b"}}}
+        ),
+        "organization-status-is-left-alone": _sided(caller=STRANGER, old=acme, new=acme, subresource="status"),
+        "break-glass-creates-a-second": _sided(caller=ROOT, new=organization(olga, name="umbrella")),
+        "break-glass-deletes-the-organization": _sided(caller=ROOT, old=acme),
+        "garbage-collector-deletes-the-organization": _sided(caller=GARBAGE_COLLECTOR, old=acme),
+    }
+    denied = {
+        **{
+            f"{who}-{what}": _sided(caller=caller, **sides)
+            for who, caller in strangers.items()
+            for what, sides in {
+                "creates-a-project": {"new": project(name="fresh")},
+                "changes-a-project": {"old": project(), "new": project(admins)},
+                "deletes-a-project": {"old": project(name="fresh")},
+                "changes-the-organization": {"old": acme, "new": organization(olga)},
+                "deletes-the-organization": {"old": acme},
+            }.items()
+        },
+        "project-self-grant": _sided(
+            caller=PAM, old=project(admins), new=project(admins, grant("ProjectAdmin", "pam", kind="User"))
+        ),
+        "project-owns-workspaces": _sided(caller=OZ, old=project(admins)),
+        "project-role-of-the-organizations": _sided(caller=OZ, old=project(), new=project(olga)),
+        "account-of-a-namespace-below-the-project": _sided(
+            caller=OZ, old=project(admins), new=project(admins, grant("ProjectAdmin", "ci", **below))
+        ),
+        "all-accounts-of-a-namespace-below-the-project": _sided(
+            caller=OZ,
+            old=project(admins),
+            new=project(admins, grant("ProjectAdmin", "system:serviceaccounts:checkout-dev")),
+        ),
+        "another-account-of-the-same-namespace": _sided(
+            caller=OZ,
+            old=project(grant("ProjectAdmin", "ci", **below)),
+            new=project(grant("ProjectAdmin", "cd", **below)),
+        ),
+        "another-role-of-the-same-account": _sided(
+            caller=OZ,
+            old=project(grant("ProjectReader", "ci", **below)),
+            new=project(grant("ProjectAdmin", "ci", **below)),
+        ),
+        "account-of-a-namespace-below-the-organization": _sided(
+            caller=OZ, old=acme, new=organization(olga, grant("SystemWriter", "ci", **below))
+        ),
+        "account-of-an-orphaned-namespace": _sided(
+            caller=OZ,
+            old=acme,
+            new=organization(olga, grant("InfraAdmin", "ci", kind="ServiceAccount", namespace="lost")),
+        ),
+        **{
+            f"infra-admin-is-{name.replace(':', '-')}": _sided(
+                caller=OZ, old=acme, new=organization(olga, grant("InfraAdmin", name, kind=kind))
+            )
+            for kind, name in (
+                ("Group", "system:serviceaccounts"),
+                ("Group", AUTHENTICATED),
+                ("Group", "system:unauthenticated"),
+                ("User", "system:anonymous"),
+            )
+        },
+        "second-organization": _sided(caller=OZ, new=organization(olga, name="umbrella")),
+        "the-same-organization-again": _sided(caller=OZ, new=acme),
+        "organization-deleted": _sided(caller=OZ, old=acme),
+        "last-org-admin": _sided(caller=OZ, old=acme, new=organization(ivan)),
+        "last-org-admin-has-no-subjects": _sided(caller=OZ, old=acme, new=organization(grant("OrgAdmin"), ivan)),
+        "last-org-admin-without-roles": _sided(caller=OZ, old=acme, new=organization()),
+        "last-org-admin-is-nobody": _sided(
+            caller=OZ, old=acme, new=organization(grant("OrgAdmin", "ci", kind="ServiceAccount", namespace="nowhere"))
+        ),
+        "another-organization-changed": _sided(
+            caller=OZ, old=organization(olga, name="umbrella"), new=organization(olga, name="umbrella")
+        ),
+        "organization-with-an-owner": _sided(
+            caller=OZ, old=acme, new={**acme, "metadata": {"name": "acme", "ownerReferences": [{"uid": "1"}]}}
+        ),
+        "organization-becomes-unreadable": _sided(
+            caller=OZ, old=acme, new=organization(olga, enforcement={"*": "off"})
+        ),
+    }
+    return _cases("tenancy", allowed, denied, TENANCY)
+
+
 def _break_glass() -> list[Case]:
     return [
         Case("break-glass/allow-deletes-an-injected-policy", delete(ROOT, injected("checkout-dev"))),
@@ -1000,5 +1302,7 @@ CASES = (
     *_exemptions(),
     *_pods(),
     *_break_glass(),
+    *_workspaces(),
+    *_projects_and_organizations(),
 )
 DENIALS = tuple(case for case in CASES if case.denied_by)

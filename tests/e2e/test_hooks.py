@@ -126,13 +126,18 @@ def test_every_covered_kind_is_judged_in_every_version(guarded: Guarded, opa_bin
     """A stranger is refused each of them, by the rule that guards it."""
     guarded.create("zoo")
     tables = covered(opa_binary)
-    rules = {"namespace policies": "[rbac/namespace-policy]", "cluster policies": "[rbac/cluster-policy]"}
+    rules = {
+        "namespace policies": "[rbac/namespace-policy]",
+        "cluster policies": "[rbac/cluster-policy]",
+        "tenants": "[rbac/tenancy]",
+    }
     for table, rule in rules.items():
         for group, kinds in tables[table].items():
             for version, kind in ((version, kind) for kind, found in kinds.items() for version in found):
                 place = {"namespace": "zoo"} if table == "namespace policies" else {}
                 thing = {"apiVersion": f"{group}/{version}", "kind": kind, "metadata": {"name": "it", **place}}
                 thing["spec"] = {"podSelector": {}} if group == "networking.k8s.io" else {"policies": []}
+                thing["spec"] = {"project": "payments"} if kind == "Workspace" else thing["spec"]
                 create = ("create", "--validate=false", "--filename=-")
                 said = guarded.refused(*create, user="stranger", stdin=documents(thing))
                 assert rule in said, f"{group}/{version} {kind}: {said}"

@@ -265,8 +265,12 @@ def test_a_namespace_changes_in_the_tree_that_there_is() -> None:
     live.put("Namespace", thing("dev", labels={}))
     assert live.tree is tree
     assert tree.place_of("dev").standing == Standing.UNOWNED
+    assert tree.owned_by("Workspace/checkout") == ((), 0)
+    live.put("Namespace", DEV)
+    assert tree.owned_by("Workspace/checkout") == (("dev",), 1)
     live.drop("Namespace", thing("dev"))
     assert tree.place_of("dev").standing == Standing.UNKNOWN
+    assert tree.owned_by("Workspace/checkout") == ((), 0)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -508,6 +512,10 @@ def seen_of(tree: Tree) -> dict[str, Any]:
         "naming": [tree.naming([each]) for each in subjects],
         "naming baseline": [sorted(tree.naming_baseline(each)) for each in ("zero-trust", "mesh", "edge")],
         "accounts": tree.naming_accounts_of("gitops"),
+        "owned": [
+            (sorted(names), count)
+            for names, count in map(tree.owned_by, ("Workspace/checkout", "Workspace/none", "Project/payments"))
+        ],
     }
 
 

@@ -13,7 +13,7 @@ import orjson
 from pydantic import TypeAdapter
 from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
-from webhook.model import Cover, Enforcement, Place, Reach, Tenant
+from webhook.model import Cover, Enforcement, Place, Reach, Tenancy, Tenant
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +93,12 @@ class Document:
 
     `tenants` is the slice of the tree that the request needs, by key (`Workspace/checkout`); `service_accounts` are the
     keys of the tenants that give a role to a ServiceAccount of the namespace under review; `named_by` those that name
-    the NetworkBaseline under review, and `unreadable` says what in that cannot be read. `tree` is false while the tree
-    is not loaded. `reaches` has what the policy under review opens, or, where a Namespace gets another owner or comes
-    under a baseline, what the policies that stand in it open. `exemption_problem` says what is wrong with the exemption
-    that the new Namespace asks for, empty where it asks for none. `cover` is that of the namespace in which a Pod is
-    created, where a baseline applies to it and it is not exempt.
+    the NetworkBaseline under review, and `unreadable` says what in an object of portcullis.dev cannot be read. `tree`
+    is false while the tree is not loaded. `reaches` has what the policy under review opens, or, where a Namespace gets
+    another owner or comes under a baseline, what the policies that stand in it open. `exemption_problem` says what is
+    wrong with the exemption that the new Namespace asks for, empty where it asks for none. `cover` is that of the
+    namespace in which a Pod is created, where a baseline applies to it and it is not exempt. `tenancy` is an
+    Organization's, Project's or Workspace's.
     """
 
     request: Request
@@ -116,6 +117,7 @@ class Document:
     reaches: tuple[Reach, ...] = ()
     exemption_problem: str = ""
     cover: Cover | None = None
+    tenancy: Tenancy | None = None
 
 
 def json_schema() -> dict[str, Any]:

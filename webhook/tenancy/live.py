@@ -14,6 +14,7 @@ import structlog
 from pydantic import ValidationError
 
 from webhook.model import RESERVED, Baseline, Former, Namespace, Policy, PolicyKind, Tenant, TenantKind
+from webhook.tenancy.namespaces import Namespaces
 from webhook.tenancy.specs import first_error, read_baseline, read_tenant, readable_or_all
 from webhook.tenancy.tree import Ground, Tree, plant
 
@@ -98,7 +99,7 @@ class LiveTree:
     _readable: dict[str, Baseline] = field(default_factory=dict)
     """Each baseline as it was when it could be read last."""
     _former: dict[str, tuple[Former, ...]] = field(default_factory=dict)
-    _namespaces: dict[str, Namespace] = field(default_factory=dict)
+    _namespaces: Namespaces = field(default_factory=Namespaces)
     _policies: _Policies = field(default_factory=_Policies)
     _synced: set[str] = field(default_factory=set)
     _unserved: set[str] = field(default_factory=set)
@@ -181,7 +182,7 @@ class LiveTree:
         namespace, name = _key(thing)
         match kind:
             case "Namespace":
-                self._namespaces[name] = read_namespace(thing)
+                self._namespaces.put(read_namespace(thing))
             case _ if kind in POLICIES:
                 # No baseline applies there, so nobody ever asks for them.
                 if namespace not in RESERVED:
@@ -233,7 +234,7 @@ class LiveTree:
         self._unreadable.pop((kind, name), None)
         match kind:
             case "Namespace":
-                self._namespaces.pop(name, None)
+                self._namespaces.drop(name)
             case "NetworkBaseline":
                 self._baselines.pop(name, None)
             case _ if kind in POLICIES:
@@ -247,7 +248,7 @@ class LiveTree:
             del self._unreadable[at]
         match kind:
             case "Namespace":
-                self._namespaces = {}
+                self._namespaces = Namespaces()
             case "NetworkBaseline":
                 self._baselines = {}
             case _ if kind in POLICIES:

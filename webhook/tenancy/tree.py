@@ -28,6 +28,7 @@ from webhook.model import (
     Tenant,
 )
 from webhook.selector import Selector, read_selector
+from webhook.tenancy.namespaces import SHOWN, Namespaces
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -53,7 +54,7 @@ class Holdings:
 class Ground:
     """What stands in the cluster: namespaces by name, policies by namespace. A live tree changes them in place."""
 
-    namespaces: Mapping[str, Namespace]
+    namespaces: Namespaces
     policies: Mapping[str, tuple[Policy, ...]]
 
 
@@ -66,6 +67,8 @@ class Tree:
     baselines: Mapping[str, Baseline]
     namespaces: Mapping[str, Namespace]
     _policies: Mapping[str, tuple[Policy, ...]]
+    _standing: Namespaces = field(repr=False)
+    _workspaces_of: Mapping[str, tuple[str, ...]] = field(repr=False)
     _naming_subject: Mapping[Subject, tuple[str, ...]] = field(repr=False)
     _naming_accounts_of: Mapping[str, tuple[str, ...]] = field(repr=False)
     _naming_baseline: Mapping[str, tuple[str, ...]] = field(repr=False)
@@ -162,6 +165,18 @@ class Tree:
         """Return the keys of the tenants whose `baselines` name it."""
         return self._naming_baseline.get(baseline, ())
 
+    def owned_by(self, key: str) -> tuple[tuple[str, ...], int]:
+        """Return the names of a few things that name the tenant `key` as their owner, and how many there are."""
+        kind, _, name = key.partition("/")
+        match kind:
+            case "Workspace":
+                return self._standing.owned_by(name)
+            case "Project":
+                workspaces = self._workspaces_of.get(name, ())
+                return workspaces[:SHOWN], len(workspaces)
+            case _:
+                return (), 0
+
 
 def _own(labels: Mapping[str, str]) -> dict[str, str]:
     """Return the labels without the derived ones: what selects a namespace must not follow from what was sent."""
@@ -171,7 +186,7 @@ def _own(labels: Mapping[str, str]) -> dict[str, str]:
 def grow(holdings: Holdings) -> Tree:
     """Return the tree of `holdings` with its indexes."""
     ground = Ground(
-        {each.name: each for each in holdings.namespaces},
+        Namespaces(holdings.namespaces),
         _grouped((policy.namespace, policy) for policy in holdings.policies),
     )
     return plant((holdings.organization, *holdings.tenants), holdings.baselines, ground)
@@ -200,8 +215,14 @@ def plant(
         baselines=known,
         namespaces=ground.namespaces,
         _policies=ground.policies,
+        _standing=ground.namespaces,
+        _workspaces_of=_grouped(
+            (tenant.project, tenant.name) for tenant in tenants.values() if tenant.kind == "Workspace"
+        ),
         _naming_subject=_grouped((subject, key) for key, subject in named),
-        _naming_accounts_of=_grouped(dict.fromkeys((home, key) for key, subject in named if (home := _home(subject)))),
+        _naming_accounts_of=_grouped(
+            dict.fromkeys((home, key) for key, subject in named if (home := home_of(subject)))
+        ),
         _naming_baseline=_grouped(
             dict.fromkeys((name, tenant.key) for tenant in tenants.values() for name in tenant.baselines)
         ),
@@ -210,7 +231,7 @@ def plant(
     )
 
 
-def _home(subject: Subject) -> str:
+def home_of(subject: Subject) -> str:
     """Return the namespace whose ServiceAccounts the subject is one or all of, empty where it is none."""
     match subject.kind:
         case "ServiceAccount":

@@ -69,6 +69,20 @@ name := identity.name if {
 }
 
 # METADATA
+# description: >-
+#   Says whether the object gets an owner reference that it has not: the garbage collector, which may delete it, would do
+#   so for whoever wrote the reference.
+adopts if {
+	writes
+	some owner in input.object.metadata.ownerReferences
+	not owner in referred
+}
+
+default referred := []
+
+referred := input.old_object.metadata.ownerReferences if input.request.operation == "UPDATE"
+
+# METADATA
 # description: Says whether the update takes finalizers or owner references off and changes nothing else.
 releases if {
 	input.request.operation == "UPDATE"

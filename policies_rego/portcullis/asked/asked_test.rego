@@ -132,3 +132,27 @@ test_deny_releases if {
 	not asked.releases with input as fixtures.put(release(released), "/object", null)
 	not asked.releases with input as fixtures.put(release(released), "/old_object", null)
 }
+
+adoption(document, before, owners) := object.union(document, {"old_object": {"metadata": {"ownerReferences": before}}, "object": {"metadata": {"ownerReferences": owners}}})
+
+one := {"uid": "1"}
+
+two := {"uid": "2"}
+
+test_deny_adopts if {
+	asked.adopts with input as adoption(release(held), [], [one])
+	asked.adopts with input as adoption(release(held), [one], [one, two])
+	asked.adopts with input as adoption(release(held), [one], [object.union(one, {"controller": true})])
+	asked.adopts with input as fixtures.put(creation, "/object/metadata/ownerReferences", [one])
+	asked.adopts with input as fixtures.put(adoption(release(held), [one], [one]), "/request/operation", "CREATE")
+	asked.adopts with input as fixtures.put(adoption(release(held), [one], [one]), "/old_object", null)
+}
+
+test_allow_adopts_nothing if {
+	not asked.adopts with input as creation
+	not asked.adopts with input as adoption(release(held), [one], [one])
+	not asked.adopts with input as adoption(release(held), [one, two], [two])
+	not asked.adopts with input as adoption(release(held), [], [])
+	not asked.adopts with input as fixtures.put(adoption(release(held), [], [one]), "/request/operation", "DELETE")
+	not asked.adopts with input as {}
+}

@@ -31,6 +31,11 @@ tables := {
 	"network policies": {"networking.k8s.io": {"NetworkPolicy": {"v1"}}},
 	"baselines": {"portcullis.dev": {"NetworkBaseline": {"v1alpha1"}}},
 	"pods": {"": {"Pod": {"v1"}}},
+	"tenants": {"portcullis.dev": {
+		"Organization": {"v1alpha1"},
+		"Project": {"v1alpha1"},
+		"Workspace": {"v1alpha1"},
+	}},
 }
 
 # METADATA

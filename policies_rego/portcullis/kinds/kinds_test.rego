@@ -101,3 +101,14 @@ test_deny_definition_that_takes_a_covered_name if {
 		kinds.defines_covered({"group": "cilium.io", "names": names})
 	}
 }
+
+test_allow_tenants if {
+	every name in ["Organization", "Project", "Workspace"] {
+		kinds.covers("tenants", fixtures.kind("portcullis.dev", "v1alpha1", name))
+		kinds.knows("tenants", fixtures.kind("portcullis.dev", "v1alpha1", name))
+		not kinds.knows("tenants", fixtures.kind("portcullis.dev", "v1", name))
+		not kinds.covers("tenants", fixtures.kind("example.com", "v1alpha1", name))
+		not kinds.covers("cluster policies", fixtures.kind("portcullis.dev", "v1alpha1", name))
+	}
+	not kinds.covers("tenants", fixtures.baseline)
+}

@@ -12,12 +12,16 @@ levels := {
 	"Workspace": {"WorkspaceAdmin", "WorkspaceReader"},
 }
 
+# By the standing of a namespace, and by the kind of a tenant.
 owners := {
 	"owned": ["WorkspaceAdmin", "ProjectAdmin", "OrgAdmin"],
 	"unowned": ["InfraAdmin", "OrgAdmin"],
 	"reserved": ["InfraAdmin", "OrgAdmin"],
 	"orphaned": ["OrgAdmin"],
 	"unknown": [],
+	"Workspace": ["ProjectAdmin", "OrgAdmin"],
+	"Project": ["OrgAdmin"],
+	"Organization": ["OrgAdmin"],
 }
 
 # METADATA
@@ -106,7 +110,9 @@ owners_of(place) := "nobody, until the namespace exists" if {
 } else := "an admin of that workspace, of its project or of the organization" if {
 	place.standing == "owned"
 } else := "an OrgAdmin of the organization" if {
-	place.standing == "orphaned"
+	place.standing in {"orphaned", "Project", "Organization"}
+} else := "a ProjectAdmin of its project or an OrgAdmin of the organization" if {
+	place.standing == "Workspace"
 } else := "an InfraAdmin or OrgAdmin of the organization"
 
 named(tenant, role) := said(subjects(tenant, role))

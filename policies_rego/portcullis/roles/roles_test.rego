@@ -199,3 +199,27 @@ test_allow_long_lists_are_cut if {
 	five := fixtures.tenant("Organization", "acme", "", [fixtures.grant("OrgAdmin", [fixtures.user($"u{n}") | some n in numbers.range(1, 5)])])
 	roles.named(five, "OrgAdmin") == " (User u1, User u2, User u3, User u4, User u5)"
 }
+
+tenant_place(kind, path) := {"standing": kind, "path": path}
+
+test_allow_owners_of_tenants if {
+	workspace := tenant_place("Workspace", ["Workspace/checkout", "Project/payments", "Organization/acme"])
+	owns(fixtures.pam, workspace)
+	owns(fixtures.oz, workspace)
+	owns(fixtures.oz, tenant_place("Project", ["Project/payments", "Organization/acme"]))
+	owns(fixtures.oz, tenant_place("Organization", ["Organization/acme"]))
+	told(fixtures.ada, workspace) == "ProjectAdmin of payments (Group payments-admins), OrgAdmin of acme (Group acme-admins)"
+}
+
+test_deny_tenants_to_others if {
+	every user in [fixtures.ada, fixtures.sam, fixtures.ivan, fixtures.rita, fixtures.cilium, fixtures.zed] {
+		not owns(user, tenant_place("Workspace", ["Workspace/checkout", "Project/payments", "Organization/acme"]))
+	}
+	every user in [fixtures.ada, fixtures.pam, fixtures.ivan] {
+		not owns(user, tenant_place("Project", ["Project/payments", "Organization/acme"]))
+		not owns(user, tenant_place("Organization", ["Organization/acme"]))
+	}
+	told(fixtures.zed, tenant_place("Workspace", ["Project/payments", "Organization/acme"])) == "a ProjectAdmin of its project or an OrgAdmin of the organization"
+	told(fixtures.zed, tenant_place("Project", ["Organization/acme"])) == "an OrgAdmin of the organization"
+	told(fixtures.zed, tenant_place("Organization", ["Organization/acme"])) == "an OrgAdmin of the organization"
+}

@@ -19,6 +19,7 @@ shipped := {
 	["rbac", "cluster_policy"],
 	["rbac", "namespace"],
 	["rbac", "namespace_policy"],
+	["rbac", "tenancy"],
 }
 
 asked := fixtures.opened(fixtures.reach(fixtures.narrow, null))

@@ -35,6 +35,14 @@ deny contains violation if {
 }
 
 deny contains violation if {
+	kinds.covers("baselines", input.request.kind)
+	not asked.status
+	asked.adopts
+	message := $"{asked.line}: with an owner reference the garbage collector would delete it together with its owner. Leave metadata.ownerReferences as they are"
+	violation := result.violation(rego.metadata.chain(), message)
+}
+
+deny contains violation if {
 	covered
 	not asked.status
 	input.unreadable != ""

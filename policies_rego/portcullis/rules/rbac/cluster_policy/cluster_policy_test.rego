@@ -266,3 +266,20 @@ test_allow_what_stands_unread_to_stay if {
 	cluster_policy.deny == set() with input as unread(change(fixtures.ivan, fixtures.baseline, filled, filled))
 	cluster_policy.deny == set() with input as unread(fixtures.subresource(change(fixtures.ivan, fixtures.baseline, emptied, filled), "status"))
 }
+
+referring := object.union(filled, {"metadata": {"ownerReferences": [{"uid": "1"}]}})
+
+test_deny_a_baseline_an_owner_reference if {
+	parts := ["NetworkBaseline zero-trust: with an owner reference the garbage collector would delete it"]
+	every who in [fixtures.ivan, fixtures.oz, fixtures.controller] {
+		fixtures.denied(cluster_policy.deny, refused, parts) with input as change(who, fixtures.baseline, filled, referring)
+	}
+	fixtures.denied(cluster_policy.deny, refused, parts) with input as creation(fixtures.ivan, fixtures.baseline, referring)
+}
+
+test_allow_owner_references_elsewhere if {
+	cluster_policy.deny == set() with input as change(fixtures.ivan, fixtures.baseline, referring, filled)
+	cluster_policy.deny == set() with input as change(fixtures.ivan, fixtures.baseline, referring, referring)
+	cluster_policy.deny == set() with input as change(fixtures.ivan, fixtures.cluster_policy, filled, referring)
+	cluster_policy.deny == set() with input as fixtures.subresource(change(fixtures.zed, fixtures.baseline, filled, referring), "status")
+}
