@@ -41,7 +41,7 @@ class Writes(Protocol):
         """Replace an object whole."""
         ...
 
-    async def patch(self, resource: Resource, name: str, body: Object, /) -> Object:
+    async def patch(self, resource: Resource, name: str, body: Object, namespace: str = "", /) -> Object:
         """Merge into an object."""
         ...
 
@@ -57,9 +57,10 @@ class Seen(NamedTuple):
     namespace: Namespace
     policies: tuple[Policy, ...]
 
-    def same(self, other: "Seen | None") -> bool:
-        """Say whether nothing changed since `other`."""
-        return other is not None and all(mine is theirs for mine, theirs in zip(self, other, strict=True))
+
+def see(tree: Tree, namespace: Namespace) -> Seen:
+    """Look at a namespace."""
+    return Seen(tree, namespace, tree.policies_in(namespace.name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,12 +155,16 @@ async def _remove(cluster: Writes, old: Policy, outcome: _Outcome) -> None:
 
 
 def _weigh(name: str, error: ClusterError, outcome: _Outcome) -> None:
-    # A conflict, gone or ending meanwhile: the copy that we looked at is old, and its watch will tell.
-    if error.status in {404, 409} or "is being terminated" in str(error):
+    if outdated(error):
         outcome.stale = True
         return
     # The id of a decision is new each time; the annotation must not be.
     outcome.failed.append(f"{name}: {_DECISION.sub('', str(error))[:500]}")
+
+
+def outdated(error: ClusterError) -> bool:
+    """Say whether it is a conflict, gone or ending meanwhile: our copy is old, and its watch will tell."""
+    return error.status in {404, 409} or "is being terminated" in str(error)
 
 
 async def _note(cluster: Writes, wanted: WantedPolicy, note: str) -> None:
