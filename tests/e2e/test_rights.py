@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.guarded import Guarded
-from tests.e2e.manifests import WORKSPACE, documents, grant, namespace, ours, policy
+from tests.e2e.guarded import FIRST, Guarded
+from tests.e2e.manifests import BASE, WORKSPACE, documents, grant, namespace, ours, policy
 from tests.e2e.reading import NAMESPACES, steady, until
 
 Json = dict[str, Any]
@@ -221,6 +221,35 @@ def test_a_binding_is_put_back_whatever_becomes_of_it(guarded: Guarded, place: s
     guarded.refused("delete", "networkpolicy", "zero-trust.default-deny", at, user="wanda")
 
 
+def test_a_namespace_that_is_not_there_yet_is_created_and_not_applied(guarded: Guarded) -> None:
+    """An apply reads or patches first, which would be a right to read every tenant's namespace by name."""
+    thing = documents(namespace("applied", "checkout"))
+    assert 'cannot get resource "namespaces"' in guarded.refused("apply", "--filename=-", user="wanda", stdin=thing)
+    server_side = ("apply", "--server-side", "--filename=-")
+    assert 'cannot patch resource "namespaces"' in guarded.refused(*server_side, user="wanda", stdin=thing)
+    guarded.kubectl("create", "--filename=-", user="wanda", stdin=thing)
+    bound(guarded, "applied")
+    guarded.kubectl("apply", "--server-side", "--filename=-", user="wanda", stdin=thing)
+
+
+def test_a_cluster_role_binding_that_is_gone_is_asked_for(guarded: Guarded) -> None:
+    """We may not make it, so /readyz says what brings it; once it is there again it has its subjects."""
+    before = guarded.reader.read(CREATOR)["subjects"]
+    guarded.kubectl("create", "namespace", "witness", "--dry-run=server", user="wanda")
+
+    def notes() -> str:
+        return str(guarded.processes[FIRST].health()["notes"])
+
+    guarded.kubectl("delete", "clusterrolebinding", "portcullis:namespace-creator", user="root")
+    try:
+        until(lambda: "portcullis:namespace-creator is missing; kubectl apply -k manifests/base" in notes(), 10)
+        assert guarded.processes[FIRST].health()["ready"]
+    finally:
+        guarded.kubectl("apply", "--filename", str(BASE / "roles.yaml"), user="root")
+    until(lambda: guarded.reader.read(CREATOR).get("subjects") == before, BOUND_SECONDS)
+    until(lambda: "the roles of the tree are not bound" not in notes(), 10)
+
+
 def test_what_is_right_is_not_written_again(guarded: Guarded, place: str) -> None:
     """Neither by the one who wrote it nor by one that starts: every binding keeps its version."""
 
@@ -298,7 +327,7 @@ def test_without_rbac_no_binding_is_made_or_changed(guarded: Guarded, place: str
     # Deleted it would stand on, and in force.
     stay = ("patch", "rolebinding", "portcullis:workspace-admin", "--namespace=clinging", "--type=merge")
     guarded.stop()
-    guarded.start("first", "--no-rbac")
+    guarded.start(FIRST, "--no-rbac")
     try:
         guarded.await_gate()
         guarded.create("unbound")

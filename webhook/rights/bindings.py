@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from webhook.model import MANAGED_BY_LABEL, RESERVED
+from webhook.model import MANAGED_BY_LABEL
 from webhook.rights.wanted import NAMES, role_ref
 from webhook.tenancy.live import LiveTree
 from webhook.tenancy.tree import Tree
@@ -91,7 +91,7 @@ class LiveBindings:
 
     def reset(self, name: str, things: list[Object], version: str) -> None:
         """Take `things`, trimmed, for all bindings of this name that stand."""
-        fresh = {each.namespace: each for each in map(_read, things) if each.namespace not in RESERVED}
+        fresh = {each.namespace: each for each in map(_read, things)}
         for namespace in self._standing.keys() | fresh.keys():
             self._keep(namespace, name, fresh.get(namespace))
         self._synced.add(name)
@@ -100,8 +100,7 @@ class LiveBindings:
     def put(self, thing: Object) -> None:
         """Take one, trimmed, that came or changed."""
         binding = _read(thing)
-        if binding.namespace not in RESERVED:
-            self._keep(binding.namespace, binding.name, binding)
+        self._keep(binding.namespace, binding.name, binding)
         self._told(binding.name, binding.version)
 
     def drop(self, thing: Object) -> None:

@@ -51,7 +51,9 @@ async def grant(cluster: Writes, seen: Seen) -> Brought:
     outcome = _Outcome()
     async with asyncio.TaskGroup() as tasks:
         for name, thing in wanted.items():
-            tasks.create_task(_put(cluster, thing, standing.get(name), outcome))
+            stored = standing.get(name)
+            if stored is None or stored.content != content(thing):
+                tasks.create_task(_put(cluster, thing, stored, outcome))
         for name in standing.keys() - wanted.keys():
             tasks.create_task(_remove(cluster, standing[name], outcome))
     log = structlog.get_logger().bind(namespace=seen.namespace.name)
@@ -65,8 +67,6 @@ async def grant(cluster: Writes, seen: Seen) -> Brought:
 async def _put(cluster: Writes, wanted: Object, stored: Binding | None, outcome: _Outcome) -> None:
     """Create a binding, or put right one that differs."""
     name, namespace = wanted["metadata"]["name"], wanted["metadata"]["namespace"]
-    if stored and stored.content == content(wanted):
-        return
     try:
         if stored and stored.sound:
             metadata = {"resourceVersion": stored.version, "labels": wanted["metadata"]["labels"], **UNBOUND}
