@@ -418,8 +418,9 @@ def test_of_an_object_is_kept_what_was_asked_for(lists: bool) -> None:  # noqa: 
     page = {"metadata": {"resourceVersion": "2"}, "items": [thing("a", 1, labels={"x": "y"})]}
     stands: list[Said] = [[UNKNOWN]] if lists else []
     first: list[bytes] = [] if lists else [event("ADDED", "a", 1, labels={"x": "y"}), bookmark(2, end=True)]
-    changes = [event("ADDED", "b", 3, labels={"x": "y"}), event("MODIFIED", "a", 4, labels={"x": "z"}), CUT]
-    source = Source([*stands, [*first, *changes]], [page] if lists else [])
+    changes: Said = [event("ADDED", "b", 3, labels={"x": "y"}), event("MODIFIED", "a", 4, labels={"x": "z"}), CUT]
+    watched: Said = [*first, *changes]
+    source = Source([*stands, watched], [page] if lists else [])
 
     def trim(whole: Json) -> Json:
         return {"metadata": {key: whole["metadata"][key] for key in ("name", "resourceVersion")}, "trimmed": True}
