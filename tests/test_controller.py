@@ -32,8 +32,9 @@ from tests.cluster.world import (
     working,
 )
 from webhook import controller, exemption
-from webhook.bring import Brought, Seen, Writes, bring
+from webhook.bring import Brought, Seen, Writes, bring, see
 from webhook.cluster.resource import BASELINES, NAMESPACES, NETWORK_POLICIES
+from webhook.controller import Way
 from webhook.errors import ClusterError
 from webhook.exemption import rfc3339
 from webhook.model import GATE_LABEL, WORKSPACE_LABEL
@@ -381,16 +382,14 @@ def test_one_of_more_than_thirty_days_begins_to_count_when_it_is_none() -> None:
     doing(world, script)
 
 
-def test_exemptions_of_others_do_not_wake_a_namespace(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_exemptions_of_others_do_not_wake_a_namespace() -> None:
     """Each is looked at when its own ends, and not for any other's."""
     world = worked(World(Namespace=[live_namespace("other"), live_namespace()]))
     looked = Counter[str]()
 
-    async def counted(cluster: Writes, seen: Seen) -> Brought:
+    async def counted(cluster: Writes, seen: Seen, now: datetime) -> Brought:
         looked[seen.namespace.name] += 1
-        return await bring(cluster, seen)
-
-    monkeypatch.setattr(controller, "bring", counted)
+        return await bring(cluster, seen, now)
 
     async def script() -> None:
         world.memory.put(NAMESPACES, exempted(SOON))
@@ -398,7 +397,7 @@ def test_exemptions_of_others_do_not_wake_a_namespace(monkeypatch: pytest.Monkey
         await until(lambda: reason(world) == ("Ready", "") and len(world.policies()) == 2, SOON + 2)
         await quiet(world)
 
-    doing(world, script)
+    doing(world, script, Way(see, counted))
     assert looked["other"] == 1
     assert looked["dev"] <= 6
 
@@ -423,17 +422,15 @@ def test_everything_is_compared_anew_now_and_then(monkeypatch: pytest.MonkeyPatc
     doing(world, script)
 
 
-def test_what_is_right_is_not_looked_into_again_until_it_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_right_is_not_looked_into_again_until_it_changes() -> None:
     """However often the others change: with thousands of namespaces only that keeps it idle."""
     names = [f"n{index}" for index in range(20)]
     world = worked(World(Namespace=[live_namespace(name) for name in names]))
     looked = Counter[str]()
 
-    async def counted(cluster: Writes, seen: Seen) -> Brought:
+    async def counted(cluster: Writes, seen: Seen, now: datetime) -> Brought:
         looked[seen.namespace.name] += 1
-        return await bring(cluster, seen)
-
-    monkeypatch.setattr(controller, "bring", counted)
+        return await bring(cluster, seen, now)
 
     async def script() -> None:
         await quiet(world)
@@ -442,7 +439,7 @@ def test_what_is_right_is_not_looked_into_again_until_it_changes(monkeypatch: py
         await quiet(world)
         assert looked == dict.fromkeys(names, 1) | {"n3": 2}
 
-    doing(world, script)
+    doing(world, script, Way(see, counted))
 
 
 def test_it_ends_when_it_is_cancelled_and_leaves_nothing() -> None:

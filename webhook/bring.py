@@ -42,7 +42,7 @@ class Writes(Protocol):
         """Replace an object whole."""
         ...
 
-    async def patch(self, resource: Resource, name: str, body: Object, /) -> Object:
+    async def patch(self, resource: Resource, name: str, body: Object, namespace: str = "", /) -> Object:
         """Merge into an object."""
         ...
 
@@ -52,21 +52,16 @@ class Writes(Protocol):
 
 
 class Seen(NamedTuple):
-    """What a sweep looked at, and when (an aware time); the same objects are the same state."""
+    """What a sweep looked at; the same objects are the same state."""
 
     tree: Tree
     namespace: Namespace
     policies: tuple[Policy, ...]
-    now: datetime
 
-    def same(self, other: "Seen | None") -> bool:
-        """Say whether nothing changed since `other`, but for the time."""
-        return (
-            other is not None
-            and self.tree is other.tree
-            and self.namespace is other.namespace
-            and self.policies is other.policies
-        )
+
+def see(tree: Tree, namespace: Namespace) -> Seen:
+    """Look at a namespace."""
+    return Seen(tree, namespace, tree.policies_in(namespace.name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +92,9 @@ class _Outcome:
     """Whether the copy we looked at was not the newest, so that nothing can be said yet."""
 
 
-async def bring(cluster: Writes, seen: Seen) -> Brought:
-    """Make one namespace right."""
-    exemption = read_exemption(seen.namespace.name, seen.namespace.labels, seen.namespace.annotations, seen.now)
+async def bring(cluster: Writes, seen: Seen, now: datetime) -> Brought:
+    """Make one namespace right as of `now`, an aware time."""
+    exemption = read_exemption(seen.namespace.name, seen.namespace.labels, seen.namespace.annotations, now)
     return replace(await _bring(cluster, seen, exemption.end), turns=exemption.turns)
 
 
@@ -170,12 +165,16 @@ async def _remove(cluster: Writes, old: Policy, outcome: _Outcome) -> None:
 
 
 def _weigh(name: str, error: ClusterError, outcome: _Outcome) -> None:
-    # A conflict, gone or ending meanwhile: the copy that we looked at is old, and its watch will tell.
-    if error.status in {404, 409} or "is being terminated" in str(error):
+    if outdated(error):
         outcome.stale = True
         return
     # The id of a decision is new each time; the annotation must not be.
     outcome.failed.append(f"{name}: {_DECISION.sub('', str(error))[:500]}")
+
+
+def outdated(error: ClusterError) -> bool:
+    """Say whether it is a conflict, gone or ending meanwhile: our copy is old, and its watch will tell."""
+    return error.status in {404, 409} or "is being terminated" in str(error)
 
 
 async def _note(cluster: Writes, wanted: WantedPolicy, note: str) -> None:

@@ -1,20 +1,25 @@
 """
-Brings every namespace its baselines, and keeps them.
+Brings every namespace what it has to have, its baselines or the bindings of its roles, and keeps it so.
 
 Level-triggered: whatever woke it, a sweep looks at all namespaces as they are now, and whatever was missed is found by
-the next one. A namespace found right costs three comparisons until it, its policies or the tree change. The copy that a
-sweep looks at lags behind our own writes, so a namespace we wrote to rests until its watch has told of them.
+the next one. A namespace found right costs three comparisons until it, what stands in it or the tree change. The copy
+that a sweep looks at lags behind our own writes, so a namespace we wrote to rests until its watch has told of them.
 """
 
 import asyncio
 import random
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any, NamedTuple, Protocol
 
-from webhook.bring import Seen, Writes, bring
-from webhook.model import RESERVED
-from webhook.tenancy.live import LiveTree
+from webhook.bring import Brought, Writes, bring, see
+from webhook.model import RESERVED, Namespace
+from webhook.tenancy.tree import Tree
+
+Sight = tuple[object, ...]
+"""What is looked at; where every part is the same object as before, nothing has changed."""
 
 AT_ONCE = 16
 """How many namespaces are worked on side by side."""
@@ -31,11 +36,39 @@ CALM_SECONDS = 120.0
 """Right for so long, and a namespace is patiently treated again."""
 
 
+class Live(Protocol):
+    """The copy of the cluster that is looked at; `changed` are called after each change."""
+
+    @property
+    def tree(self) -> Tree | None:
+        """The tree of now."""
+        ...
+
+    @property
+    def changed(self) -> list[Callable[[], None]]:
+        """Whom to call."""
+        ...
+
+    def reached(self, kind: str, version: str, /) -> bool:
+        """Say whether what was stored as `version` has been told."""
+        ...
+
+
+class Way(NamedTuple):
+    """How a namespace is made right: what is looked at, and what is done about it as of an aware time."""
+
+    see: Callable[[Tree, Namespace], Sight]
+    go: Callable[[Writes, Any, datetime], Awaitable[Brought]]
+
+
+BASELINES = Way(see, bring)
+
+
 @dataclass(slots=True)
 class _Course:
     """How it goes with one namespace."""
 
-    right: Seen | None = None
+    right: Sight | None = None
     """As it was when nothing had to be done."""
     busy: bool = False
     awaited: dict[str, str] = field(default_factory=dict)
@@ -47,6 +80,10 @@ class _Course:
     rounds: int = 0
     last: float = 0.0
     due: float = 0.0
+
+    def same(self, seen: Sight) -> bool:
+        """Say whether nothing changed since nothing had to be done, but for the time."""
+        return self.right is not None and all(mine is theirs for mine, theirs in zip(seen, self.right, strict=True))
 
     def remains(self, today: datetime) -> float | None:
         """Return in how many seconds another thing is right, None for never; from then on nothing is."""
@@ -79,11 +116,12 @@ class _Course:
 
 
 class Controller:
-    """Brings every namespace its baselines for as long as `run` runs; one at a time may run in a cluster."""
+    """Makes every namespace right for as long as `run` runs; of one way, one at a time may run in a cluster."""
 
-    def __init__(self, live: LiveTree, cluster: Writes) -> None:
+    def __init__(self, live: Live, cluster: Writes, way: Way = BASELINES) -> None:
         self._live = live
         self._cluster = cluster
+        self._way = way
         self._courses: dict[str, _Course] = {}
         self._wake = asyncio.Event()
         self._slots = asyncio.Semaphore(AT_ONCE)
@@ -130,17 +168,17 @@ class Controller:
             if namespace.name in RESERVED or namespace.terminating:
                 continue
             course = self._courses.setdefault(namespace.name, _Course())
-            seen = Seen(tree, namespace, tree.policies_in(namespace.name), today)
+            seen = self._way.see(tree, namespace)
             if (remains := course.remains(today)) is not None:
                 soonest = _sooner(soonest, now + remains)
-            rests = seen.same(course.right) or not self._told(course)
+            rests = course.same(seen) or not self._told(course)
             if course.busy or (rests and not course.again):
                 continue
             if (due := course.again if rests else course.due) > now:
                 soonest = _sooner(soonest, due)
                 continue
             course.busy = True
-            tasks.create_task(self._visit(seen, course))
+            tasks.create_task(self._visit(seen, course, today))
         for name in self._courses.keys() - tree.namespaces.keys():
             del self._courses[name]
         return soonest
@@ -149,11 +187,11 @@ class Controller:
         """Say whether the watches have told of what we wrote last."""
         return all(self._live.reached(kind, version) for kind, version in course.awaited.items())
 
-    async def _visit(self, seen: Seen, course: _Course) -> None:
+    async def _visit(self, seen: Sight, course: _Course, today: datetime) -> None:
         course.calm(asyncio.get_running_loop().time())
         try:
             async with self._slots:
-                brought = await bring(self._cluster, seen)
+                brought = await self._way.go(self._cluster, seen, today)
             course.awaited = brought.written
             course.turns = brought.turns
             expects = brought.written or brought.stale

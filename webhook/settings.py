@@ -32,6 +32,8 @@ class ServeSettings:
     """Base of the URL that the API server calls instead of our Service."""
     controller: bool = True
     """Whether to bring baselines beside answering reviews; where there is a cluster."""
+    rbac: bool = True
+    """Whether the controller keeps the bindings of the tree's roles."""
     opa_url: str | None = None
     """An OPA that runs already; otherwise one is started."""
     host: str = EVERY_ADDRESS

@@ -205,7 +205,7 @@ def _tell(line: str) -> None:
 def _install(plane: Plane) -> int:
     """Install all but the Deployment, as a newcomer would; return a port for the webhook."""
     plane.kubectl("apply", "-k", str(MANIFESTS / "crds"))
-    for name in ("namespace", "rbac", "flowcontrol"):
+    for name in ("namespace", "rbac", "roles", "flowcontrol"):
         plane.kubectl("apply", "-f", str(MANIFESTS / "base" / f"{name}.yaml"))
     for name in ("organization", "tenants"):
         plane.kubectl("apply", "-f", str(MANIFESTS / "examples" / "acme" / f"{name}.yaml"))

@@ -412,6 +412,23 @@ def test_without_a_watch_list_a_list_in_pages_comes_first() -> None:
     assert [each.get("resourceVersion") for each in found.asked] == [None, "9", "10"]
 
 
+@pytest.mark.parametrize("lists", [False, True], ids=["watch-list", "pages"])
+def test_of_an_object_is_kept_what_was_asked_for(lists: bool) -> None:  # noqa: FBT001 - a parameter
+    """From its first word: of what stands, in whatever way that is told, and of what comes and changes."""
+    page = {"metadata": {"resourceVersion": "2"}, "items": [thing("a", 1, labels={"x": "y"})]}
+    stands: list[Said] = [[UNKNOWN]] if lists else []
+    first: list[bytes] = [] if lists else [event("ADDED", "a", 1, labels={"x": "y"}), bookmark(2, end=True)]
+    changes: Said = [event("ADDED", "b", 3, labels={"x": "y"}), event("MODIFIED", "a", 4, labels={"x": "z"}), CUT]
+    watched: Said = [*first, *changes]
+    source = Source([*stands, watched], [page] if lists else [])
+
+    def trim(whole: Json) -> Json:
+        return {"metadata": {key: whole["metadata"][key] for key in ("name", "resourceVersion")}, "trimmed": True}
+
+    found = followed(source, trim=trim).standing
+    assert found == {"a": {**thing("a", 4), "trimmed": True}, "b": {**thing("b", 3), "trimmed": True}}
+
+
 def test_what_is_too_old_is_listed_anew_there() -> None:
     """WatchList is not asked for a second time; a list without items holds nothing."""
     nothing: Json = {"metadata": {"resourceVersion": "20"}, "items": None}

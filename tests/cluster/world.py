@@ -10,7 +10,7 @@ from typing import Any
 from tests.cases.reviews import Json
 from tests.cluster.memory import Call, Event, Memory, plural_of
 from webhook.cluster.resource import NAMESPACES, NETWORK_POLICIES, TREE
-from webhook.controller import Controller
+from webhook.controller import BASELINES, Controller, Way
 from webhook.errors import ClusterError
 from webhook.model import (
     BASELINE_LABEL,
@@ -123,9 +123,9 @@ def settled(**kinds: list[Json]) -> World:
 
 
 @asynccontextmanager
-async def working(*worlds: World) -> AsyncIterator[None]:
+async def working(*worlds: World, way: Way = BASELINES) -> AsyncIterator[None]:
     """Run a controller, which must not end by itself; several for several entries."""
-    tasks = [asyncio.create_task(Controller(each.live, each.memory).run()) for each in worlds]
+    tasks = [asyncio.create_task(Controller(each.live, each.memory, way).run()) for each in worlds]
     try:
         yield
         assert not any(task.done() for task in tasks), tasks
@@ -155,11 +155,11 @@ def worked(world: World) -> World:
     return world
 
 
-def doing(world: World, script: Callable[[], Awaitable[None]]) -> None:
+def doing(world: World, script: Callable[[], Awaitable[None]], way: Way = BASELINES) -> None:
     """Do something while a controller works."""
 
     async def main() -> None:
-        async with working(world):
+        async with working(world, way=way):
             await script()
 
     asyncio.run(main())

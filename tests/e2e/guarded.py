@@ -112,7 +112,7 @@ class Guarded:
 
     def install(self) -> None:
         """Apply what Portcullis needs before it starts, and let everybody do everything as far as RBAC goes."""
-        for each in ("namespace.yaml", "rbac.yaml", "flowcontrol.yaml"):
+        for each in ("namespace.yaml", "rbac.yaml", "roles.yaml", "flowcontrol.yaml"):
             self.kubectl("apply", "--filename", str(BASE / each), user="root")
         users = [f"--user={each}" for each in PEOPLE]
         self.kubectl("create", "clusterrolebinding", "people", "--clusterrole=cluster-admin", *users, user="root")

@@ -28,4 +28,5 @@ def kinds(plane: Plane) -> None:
 def home(plane: Plane) -> None:
     """Our namespace and rights; a dry run of the rest needs the first, for nothing of it is stored."""
     plane.kubectl("apply", "-f", str(MANIFESTS / "base" / "namespace.yaml"))
-    plane.kubectl("apply", "-f", str(MANIFESTS / "base" / "rbac.yaml"))
+    for name in ("rbac.yaml", "roles.yaml"):
+        plane.kubectl("apply", "-f", str(MANIFESTS / "base" / name))

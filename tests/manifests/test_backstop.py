@@ -11,7 +11,7 @@ from tests.controlplane.plane import Plane
 from tests.manifests.built import MANIFESTS, Api, Json, built
 
 BASE = MANIFESTS / "base"
-KEPT = {"kustomization", "webhooks", "namespace", "rbac"}
+KEPT = {"kustomization", "webhooks", "namespace", "rbac", "roles"}
 """What is not taken away: no object of the base, or what other modules need."""
 DENIED = "Portcullis (backstop): "
 SYSTEM = "system:serviceaccount:kube-system:generic-garbage-collector"

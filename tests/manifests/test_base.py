@@ -1,5 +1,6 @@
 """Portcullis as it is installed, on a real API server: taken as it is, confined, and with no right too many."""
 
+import json
 import subprocess
 from collections.abc import Iterator
 from copy import deepcopy
@@ -10,10 +11,13 @@ import pytest
 from tests.controlplane.plane import Plane
 from tests.manifests.built import INSTALLED, MANIFESTS, Api, Json, built, one
 from webhook.model import CONTROLLER, HOME
+from webhook.rights.wanted import CREATOR, NAMES
 
 pytestmark = pytest.mark.usefixtures("home", "kinds")
 
 ACCESS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+FOREIGN = {"cilium.io", "policy.networking.k8s.io", "crd.projectcalico.org", "projectcalico.org"}
+"""The groups that others bring."""
 
 
 @pytest.mark.parametrize("folder", ["crds", *INSTALLED])
@@ -77,9 +81,17 @@ def test_no_container_can_write_to_its_image() -> None:
 
 
 def rules() -> list[tuple[str, Json]]:
-    """Return each rule with the namespace that it holds in."""
-    found = [each for each in built("base") if each["kind"] in {"ClusterRole", "Role"}]
+    """Return each rule of our ServiceAccount with the namespace that it holds in."""
+    found = [one("base", kind) for kind in ("ClusterRole", "Role")]
     return [(each["metadata"].get("namespace", ""), rule) for each in found for rule in each["rules"]]
+
+
+def roles() -> dict[str, list[Json]]:
+    """Return the rules of each ClusterRole that is for others."""
+    found = [
+        each for each in built("base") if each["kind"] == "ClusterRole" and each["metadata"]["name"] != "portcullis"
+    ]
+    return {each["metadata"]["name"]: each["rules"] for each in found}
 
 
 def may(api: Api, namespace: str, verb: str, what: str, name: str = "") -> bool:
@@ -97,12 +109,11 @@ def may(api: Api, namespace: str, verb: str, what: str, name: str = "") -> bool:
 
 def test_every_right_is_one_of_something_that_exists(api: Api) -> None:
     """A singular or misspelt resource would grant nothing, in silence."""
-    for _, rule in rules():
-        (group,) = rule["apiGroups"]
-        if group == "cilium.io":
-            continue
-        for resource in rule["resources"]:
-            assert set(rule["verbs"]) <= verbs_of(api, group, resource), resource
+    for rule in (*(rule for _, rule in rules()), *(rule for each in roles().values() for rule in each)):
+        for group in set(rule["apiGroups"]) - FOREIGN:
+            for resource in rule["resources"]:
+                # To bind is asked for where a binding is written; it is no verb of the resource.
+                assert set(rule["verbs"]) - {"bind"} <= verbs_of(api, group, resource), resource
 
 
 def verbs_of(api: Api, group: str, resource: str) -> set[str]:
@@ -161,9 +172,24 @@ def test_our_service_account_may_do_what_is_listed(api: Api) -> None:
         ("", "update", "ciliumnetworkpolicies.cilium.io", "a"),
         ("", "create", "clusterroles.rbac.authorization.k8s.io", ""),
         ("", "bind", "clusterroles.rbac.authorization.k8s.io", "cluster-admin"),
+        ("", "bind", "clusterroles.rbac.authorization.k8s.io", "edit"),
+        ("", "bind", "clusterroles.rbac.authorization.k8s.io", "portcullis:tree-admin"),
+        ("", "bind", "clusterroles.rbac.authorization.k8s.io", "portcullis:platform-admin"),
+        ("a", "bind", "clusterroles.rbac.authorization.k8s.io", ""),
+        ("a", "bind", "roles.rbac.authorization.k8s.io", "portcullis:workspace-admin"),
         ("", "escalate", "clusterroles.rbac.authorization.k8s.io", "portcullis"),
         ("", "update", "clusterroles.rbac.authorization.k8s.io", "portcullis"),
-        ("a", "create", "rolebindings.rbac.authorization.k8s.io", ""),
+        ("", "list", "rolebindings.rbac.authorization.k8s.io", ""),
+        ("a", "watch", "rolebindings.rbac.authorization.k8s.io", "another"),
+        ("a", "patch", "rolebindings.rbac.authorization.k8s.io", "another"),
+        ("a", "delete", "rolebindings.rbac.authorization.k8s.io", "another"),
+        ("a", "deletecollection", "rolebindings.rbac.authorization.k8s.io", ""),
+        ("", "create", "clusterrolebindings.rbac.authorization.k8s.io", ""),
+        ("", "list", "clusterrolebindings.rbac.authorization.k8s.io", ""),
+        ("", "patch", "clusterrolebindings.rbac.authorization.k8s.io", "cluster-admin"),
+        ("", "patch", "clusterrolebindings.rbac.authorization.k8s.io", "portcullis"),
+        ("", "delete", "clusterrolebindings.rbac.authorization.k8s.io", "portcullis:namespace-creator"),
+        ("a", "create", "roles.rbac.authorization.k8s.io", ""),
         ("", "impersonate", "users", "root"),
     ],
 )
@@ -182,3 +208,76 @@ def test_kubectl_says_the_same_of_our_service_account(plane: Plane) -> None:
     assert can("delete", "namespaces").stdout.strip() == "no"
     assert can("get", "secret/portcullis-tls", "-n", HOME).stdout.strip() == "yes"
     assert can("get", "secrets", "-n", "kube-system").stdout.strip() == "no"
+
+
+# The roles of others.
+
+NAMESPACED = {"networkpolicies", "networksets", "ciliumnetworkpolicies", "ciliumlocalredirectpolicies"}
+READS = {"get", "list", "watch"}
+OWNERS = ("portcullis:workspace-admin", "portcullis:project-admin", "portcullis:org-admin")
+READERS = ("portcullis:workspace-reader", "portcullis:project-reader", "portcullis:org-reader")
+BY_HAND = {"portcullis:tree-admin", "portcullis:tree-reader", "portcullis:platform-admin"}
+
+
+def test_our_service_account_binds_what_the_tree_asks_for_and_nothing_by_hand() -> None:
+    """By the very names that the controller uses; a name more would be a right more."""
+    named = {
+        (rule["resources"][0], verb): set(rule["resourceNames"])
+        for _, rule in rules()
+        for verb in rule["verbs"]
+        if rule["apiGroups"] == ["rbac.authorization.k8s.io"] and "resourceNames" in rule
+    }
+    bound = set(NAMES) | {CREATOR}
+    assert named.pop(("clusterroles", "bind")) == bound
+    assert named == {
+        **{("rolebindings", verb): set(NAMES) for verb in ("list", "watch", "patch", "delete")},
+        **{("clusterrolebindings", verb): {CREATOR} for verb in ("list", "watch", "patch")},
+    }
+    assert roles().keys() == bound | BY_HAND
+
+
+def test_no_role_is_given_more_than_the_rules_judge() -> None:
+    """In a namespace, its policies and the Namespace itself: nothing that Portcullis has no word on."""
+    for name in NAMES:
+        held = {resource: set(rule["verbs"]) for rule in roles()[name] for resource in rule["resources"]}
+        assert held.keys() == {*NAMESPACED, "namespaces"}, name
+        assert held["namespaces"] <= {"get", "update", "patch", "delete"}
+    assert roles()[CREATOR] == [{"apiGroups": [""], "resources": ["namespaces"], "verbs": ["create"]}]
+    text = str(roles())
+    for word in ("*", "bind", "escalate", "impersonate", "rolebindings", "finalize", "status"):
+        assert word not in text
+
+
+def test_owners_hold_the_same_and_readers_read() -> None:
+    """A role above is worth no less than one below; nobody but owners writes policies, InfraAdmin neither."""
+    assert len({str(roles()[name]) for name in OWNERS}) == 1
+    assert len({str(roles()[name]) for name in READERS}) == 1
+    for name in (*READERS, "portcullis:infra-admin"):
+        for rule in roles()[name]:
+            changes = set() if name in READERS or "namespaces" not in rule["resources"] else {"update", "patch"}
+            assert set(rule["verbs"]) <= READS | changes
+
+
+def test_nobody_writes_by_an_api_server_that_calls_no_webhook() -> None:
+    """Calico's own serves projectcalico.org; a right to write there would go past every rule."""
+    for name, each in roles().items():
+        for rule in each:
+            if "projectcalico.org" in rule["apiGroups"]:
+                assert set(rule["verbs"]) <= READS, name
+
+
+def test_the_cluster_role_binding_binds_nobody_until_the_tree_says_whom(plane: Plane) -> None:
+    """Applied again it keeps the subjects that the controller has put there, as `kubectl apply` does."""
+    shipped = one("base", "ClusterRoleBinding", CREATOR)
+    assert "subjects" not in shipped
+    path = str(MANIFESTS / "base" / "roles.yaml")
+    subject = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "wanda"}
+    patch = ("patch", "clusterrolebinding", CREATOR, "--type=merge")
+    plane.kubectl(*patch, f"--patch={json.dumps({'subjects': [subject]})}")
+    try:
+        for how in ([], ["--server-side", "--force-conflicts"]):
+            plane.kubectl("apply", *how, "--filename", path)
+            stored = json.loads(plane.kubectl("get", "clusterrolebinding", CREATOR, "--output=json").stdout)
+            assert stored["subjects"] == [subject]
+    finally:
+        plane.kubectl(*patch, '--patch={"subjects": null}')

@@ -13,6 +13,7 @@ import pytest
 
 from tests.manifests.built import INSTALLED, MANIFESTS, PLURALS, ROOT, Json, built, one
 from webhook.model import CONTROLLER, HOME, RESERVED
+from webhook.rights.wanted import CREATOR, NAMES
 from webhook.settings import BREAK_GLASS_GROUPS
 from webhook.tenancy.specs import KINDS, ROLES
 
@@ -93,14 +94,17 @@ def test_our_own_network_policies_are_not_taken_for_injected_ones(folder: str) -
 
 
 @pytest.mark.parametrize("folder", INSTALLED)
-def test_nothing_is_granted_by_a_wildcard_and_nothing_that_grants(folder: str) -> None:
-    """No *, and no right by which others could be had."""
+def test_nothing_is_granted_by_a_wildcard_and_little_that_grants(folder: str) -> None:
+    """No *, and no right by which others could be had, but for bindings of the names that the controller keeps."""
     granted: list[Json] = [rule for each in built(folder) for rule in each.get("rules", ())]
     assert granted
     for rule in granted:
         words = {word for key in ("apiGroups", "resources", "verbs") for word in rule[key]}
         assert not [word for word in words if "*" in word]
-        assert not words & {"bind", "escalate", "impersonate", "rbac.authorization.k8s.io", "pods/exec"}
+        assert not words & {"escalate", "impersonate", "pods/exec"}
+        if words & {"bind", "rbac.authorization.k8s.io"}:
+            assert set(rule.get("resourceNames", ())) <= {*NAMES, CREATOR}
+            assert "resourceNames" in rule or (rule["resources"], rule["verbs"]) == (["rolebindings"], ["create"])
         if "secrets" in rule["resources"] and rule["verbs"] != ["create"]:
             assert rule["resourceNames"] == ["portcullis-tls"]
 

@@ -23,6 +23,7 @@ from webhook.model import HOME, Namespace
 from webhook.registration.hooks import Callee, read_shipped
 from webhook.registration.keeper import Conditions, Keeper
 from webhook.registration.secret import NAME, SharedCertificate
+from webhook.rights.keep import Rights
 from webhook.settings import ServeSettings, bundled_webhooks
 from webhook.tenancy.live import LiveTree, read_namespace
 from webhook.tenancy.tree import Tree
@@ -47,6 +48,7 @@ class FromCluster:
         self._keeper = Keeper(cluster, read_shipped(bundled_webhooks().read_text(encoding="utf-8")), self._callee)
         self._live.changed.append(self._tree_changed)
         self._leadership = leadership(cluster)
+        self._rights = Rights(cluster, self._live) if settings.rbac else None
         self._renewal = ""
         """Why the certificate could not be renewed, empty where it could."""
 
@@ -89,6 +91,8 @@ class FromCluster:
             notes.append(f"webhook objects: {self._keeper.trouble}")
         if self._settings.controller and self._leadership.trouble:
             notes.append(f"baselines are not brought by us: {self._leadership.trouble}")
+        if self._rights and self._rights.trouble:
+            notes.append(f"the roles of the tree are not bound: {self._rights.trouble}")
         notes.append(
             "a policy API served by an aggregated API server (Calico's own) calls no webhook: close it by RBAC"
         )
@@ -109,7 +113,7 @@ class FromCluster:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._keeper.run(Conditions(self._begins, answers)))
             if self._settings.controller:
-                tasks.create_task(lead(self._cluster, self._live, self._leadership))
+                tasks.create_task(lead(self._cluster, self._live, self._leadership, self._rights))
 
     def _begins(self) -> bool:
         """Say whether there is an OrgAdmin: before, nobody could mend what we refuse."""

@@ -24,9 +24,17 @@ def controller(
             show_default="the cluster of the pod that we run in",
         ),
     ] = None,
+    no_rbac: Annotated[
+        bool,
+        typer.Option(
+            "--no-rbac",
+            help="Keep no RoleBindings for the roles of the tree; those that stand are left.",
+            envvar="PORTCULLIS_NO_RBAC",
+        ),
+    ] = False,
 ) -> None:
     """
-    Bring every namespace its baselines and keep them, without answering reviews.
+    Bring every namespace its baselines and its roles' bindings and keep them, without answering reviews.
 
     Of several that run, `serve` without --no-controller among them, one works at a time.
 
@@ -36,19 +44,21 @@ def controller(
         raise SettingsError(f"--kubeconfig {kubeconfig} is no file: give one that kubectl can use")
     log_to_stderr()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_run(kubeconfig))
+        runner.run(_run(kubeconfig, rbac=not no_rbac))
 
 
-async def _run(kubeconfig: Path | None) -> None:
+async def _run(kubeconfig: Path | None, *, rbac: bool) -> None:
     """Work until SIGTERM or Ctrl-C, and give the lease back."""
     # Kubernetes' client takes a third of a second to import, which the other commands need not wait for.
     from webhook.cli.leading import lead, leadership, reached  # noqa: PLC0415
     from webhook.cluster.client import connected  # noqa: PLC0415
     from webhook.mirror import Mirror  # noqa: PLC0415
+    from webhook.rights.keep import Rights  # noqa: PLC0415
     from webhook.tenancy.live import LiveTree  # noqa: PLC0415
 
     live = LiveTree()
     async with connected(kubeconfig) as cluster:
+        rights = Rights(cluster, live) if rbac else None
         await reached(cluster)
         structlog.get_logger().info("ready")
         stopped = asyncio.Event()
@@ -56,7 +66,7 @@ async def _run(kubeconfig: Path | None) -> None:
             asyncio.get_running_loop().add_signal_handler(number, stopped.set)
         waited = [
             asyncio.create_task(each)
-            for each in (stopped.wait(), Mirror(cluster, live).run(), lead(cluster, live, leadership(cluster)))
+            for each in (stopped.wait(), Mirror(cluster, live).run(), lead(cluster, live, leadership(cluster), rights))
         ]
         try:
             done, _ = await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)

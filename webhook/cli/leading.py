@@ -1,4 +1,4 @@
-"""What `serve` and `controller` both do in a cluster: reach it, find our namespace there, bring the baselines."""
+"""What `serve` and `controller` both do in a cluster: reach it, find our namespace there, and lead."""
 
 import asyncio
 import os
@@ -14,6 +14,7 @@ from webhook.controller import Controller
 from webhook.errors import ClusterError, SettingsError
 from webhook.leader import Leadership
 from webhook.model import CONTROLLER, HOME
+from webhook.rights.keep import Rights
 from webhook.tenancy.live import LiveTree
 
 FIRST_WAIT, LONGEST_WAIT = 0.2, 5.0
@@ -26,9 +27,16 @@ def leadership(cluster: Cluster) -> Leadership:
     return Leadership(cluster, f"{socket.gethostname()}_{os.getpid()}_{uuid.uuid4().hex[:8]}")
 
 
-async def lead(cluster: Cluster, live: LiveTree, ours: Leadership) -> None:
-    """Bring the baselines whenever we are the leader, for ever."""
-    await ours.run(Controller(live, cluster).run)
+async def lead(cluster: Cluster, live: LiveTree, ours: Leadership, rights: Rights | None) -> None:
+    """Bring the baselines, and keep the bindings unless there are to be none, whenever we are the leader, for ever."""
+
+    async def work() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(Controller(live, cluster).run())
+            if rights:
+                tasks.create_task(rights.run())
+
+    await ours.run(work)
 
 
 async def reached(cluster: Cluster, prepare: Callable[[], Awaitable[None]] | None = None) -> None:

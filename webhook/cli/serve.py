@@ -51,6 +51,14 @@ def serve(  # noqa: PLR0913 - a flag each
             envvar="PORTCULLIS_NO_CONTROLLER",
         ),
     ] = False,
+    no_rbac: Annotated[
+        bool,
+        typer.Option(
+            "--no-rbac",
+            help="Keep no RoleBindings for the roles of the tree; those that stand are left.",
+            envvar="PORTCULLIS_NO_RBAC",
+        ),
+    ] = False,
     policies: Annotated[
         Path | None,
         typer.Option(help="Folder that holds portcullis/.", envvar="PORTCULLIS_POLICIES", show_default="bundled"),
@@ -107,6 +115,7 @@ def serve(  # noqa: PLR0913 - a flag each
         kubeconfig=kubeconfig,
         webhook_url=webhook_url,
         controller=not no_controller,
+        rbac=not no_rbac,
         policies=policies or bundled_policies(),
         cert_dir=cert_dir or default_cert_dir(),
         opa_url=opa_url,

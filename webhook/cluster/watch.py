@@ -59,12 +59,17 @@ class Sink(Protocol):
         ...
 
 
+def _whole(thing: Object) -> Object:
+    return thing
+
+
 @dataclass(frozen=True, slots=True)
 class Watch:
     """
     What is followed: all of a resource, of a namespace where one is given, or the one object called `name`.
 
-    `accept` is the form that is asked for. `mandatory` says that it is always served, so that a 404 is a cut like any
+    `accept` is the form that is asked for, `trim` what is kept of an object as soon as it is read: before what stands
+    is told there may be a great many. `mandatory` says that it is always served, so that a 404 is a cut like any
     other: an API server that has just started, or a proxy before it.
     """
 
@@ -74,6 +79,7 @@ class Watch:
     name: str = ""
     accept: str = JSON
     mandatory: bool = False
+    trim: Callable[[Object], Object] = _whole
 
     async def follow(self, sink: Sink, heard: Callable[[ClusterError | None], None]) -> None:
         """
@@ -163,7 +169,7 @@ class _Course:
             return
         match kind:
             case "ADDED" | "MODIFIED":
-                self._sink.put(thing)
+                self._sink.put(self._watch.trim(thing))
             case "DELETED":
                 self._sink.drop(thing)
             case _:
@@ -176,7 +182,7 @@ class _Course:
         key = metadata.get("namespace", ""), metadata.get("name", "")
         match kind:
             case "ADDED" | "MODIFIED":
-                initial[key] = thing
+                initial[key] = self._watch.trim(thing)
             case "DELETED":
                 initial.pop(key, None)
             case _ if (metadata.get("annotations") or {}).get("k8s.io/initial-events-end") == "true":
@@ -191,7 +197,7 @@ class _Course:
         while True:
             query = watch.query(limit=PAGE, **({"continue": more} if more else {}))
             page = await watch.source.page(watch.path, query, watch.accept)
-            found += page.get("items") or ()
+            found += map(watch.trim, page.get("items") or ())
             more = page["metadata"].get("continue") or ""
             if not more:
                 break
