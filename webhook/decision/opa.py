@@ -5,6 +5,7 @@ Fails closed: whatever keeps us from a whole answer becomes `NoDecisionError`. T
 """
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Protocol, TypeVar
 
@@ -65,6 +66,7 @@ class _Mutation(TypedDict):
 
 _DECISION = TypeAdapter(_Decision)
 _MUTATION = TypeAdapter(_Mutation)
+_HELD = TypeAdapter(dict[str, frozenset[str]])
 
 
 class LocalOpa(AsyncOpaClient):  # type: ignore[misc]  # the client ships no types
@@ -97,7 +99,7 @@ def _json(value: Any) -> str:
 
 async def decide(opa: Opa, document: Document, policies: Policies, *, seconds: float) -> Decision:
     """Return OPA's decision on `document`; raises `NoDecisionError` unless it is whole and in time."""
-    answer = await _ask(opa, document, "portcullis.validate", seconds)
+    answer = await _ask(opa, document, "portcullis.validate/decision", seconds)
     decision = Decision(**_read(_DECISION, answer))
     _demand(decision.revision, decision.rules, policies)
     _demand_sense(decision)
@@ -108,7 +110,7 @@ async def decide(opa: Opa, document: Document, policies: Policies, *, seconds: f
 
 async def mutate(opa: Opa, document: Document, policies: Policies, *, seconds: float) -> Mutation:
     """Return what OPA stamps on the object of `document`; raises `NoDecisionError` like `decide`."""
-    answer = await _ask(opa, document, "portcullis.mutate", seconds)
+    answer = await _ask(opa, document, "portcullis.mutate/decision", seconds)
     mutation = Mutation(**_read(_MUTATION, answer))
     _demand(mutation.revision, mutation.rules, Policies(policies.revision, MUTATION_RULES))
     if mutation.undecided:
@@ -116,10 +118,20 @@ async def mutate(opa: Opa, document: Document, policies: Policies, *, seconds: f
     return mutation
 
 
-async def _ask(opa: Opa, document: Document, package: str, seconds: float) -> Any:
+async def held(opa: Opa, document: Document, *, seconds: float) -> Mapping[str, frozenset[str]]:
+    """
+    Return the roles that the user of `document` holds, by the key of each tenant in it; none for a key is none held.
+
+    Raises `NoDecisionError` like `decide`; it is no decision, and no request is let pass by it.
+    """
+    return _read(_HELD, await _ask(opa, document, "portcullis.roles/held", seconds))
+
+
+async def _ask(opa: Opa, document: Document, path: str, seconds: float) -> Any:
+    package, _, rule = path.partition("/")
     try:
         async with asyncio.timeout(seconds):
-            answer = await opa.query_rule(document, package, "decision", STRICT)
+            answer = await opa.query_rule(document, package, rule, STRICT)
     except TimeoutError as error:
         raise NoDecisionError(f"OPA did not answer within {seconds:.1f} s", retry=True) from error
     except aiohttp.ClientResponseError as error:
