@@ -24,7 +24,7 @@ class Action:
     """
     One thing that might be done: `verb` and `what` are how it is told, `id` is its name in JSON.
 
-    `kind` is group, version, kind and plural of the object; `new` is None where it is deleted, `old` where it is created.
+    `kind` is group, version, kind and plural of the object, which is deleted where there is no `new` one.
     """
 
     id: str
@@ -85,7 +85,7 @@ class Site:
     """
     The namespace that things are done to.
 
-    `injected` is a policy of its baselines, None where none applies; `elsewhere` are workspaces that it could be put in.
+    `injected` is a policy of its baselines, None where none applies; `elsewhere` are workspaces to put it in.
     """
 
     namespace: Namespace

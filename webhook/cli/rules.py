@@ -26,7 +26,7 @@ _INTRODUCTION = (
 )
 _SOFTENED = {
     "fully": "spec.enforcement softens it to warn or audit.",
-    "partly": "spec.enforcement softens it to warn or audit; what cannot be decided or changes hands is always refused.",
+    "partly": "spec.enforcement softens a part of it to warn or audit; the rest is always refused.",
     "never": "It is never softened: spec.enforcement does not reach it.",
 }
 
