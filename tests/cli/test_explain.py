@@ -3,7 +3,11 @@
 import re
 import shutil
 import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -396,6 +400,21 @@ def test_a_softened_rule_lets_others_pass_and_that_is_said(setting: str, explain
     assert explainer.verdicts("checkout-dev", STRANGER, tree)["create a NetworkPolicy"] == setting
 
 
+def test_the_page_says_that_rules_are_softened(tmp_path: Path) -> None:
+    """Who may by role, who only because nothing is enforced, by which setting, and what is enforced all the same."""
+    folder = Path(shutil.copytree(bundled_examples(), tmp_path / "tree"))
+    file = folder / "organization.yaml"
+    soft = "  baselines: [zero-trust]\n  enforcement: {'rbac/*': warn, 'guardrail/*': audit}\n"
+    file.write_text(file.read_text().replace("  baselines: [zero-trust]\n", soft))
+    page = " ".join(told("checkout-dev", "--tenancy", folder).split())
+    assert "WorkspaceAdmin, ProjectAdmin, OrgAdmin, SystemWriter; all others are only warned" in page
+    assert "Enforcement softened by organization acme guardrail/* audit rbac/* warn never softened: baseline/" in page
+    assert "Every rule is enforced" not in page
+    stranger = told("checkout-dev", "--tenancy", folder, "--as", "zed")
+    assert "\nMay, for the rules are softened or overridden\n  create, change or delete a NetworkPolicy\n" in stranger
+    assert "Enforcement" not in stranger
+
+
 def test_enforced_alone_is_no_softening(explainer: Explainer) -> None:
     """A setting that only repeats the default is not told."""
     found = explainer.explain("checkout-dev", tree=softened(explainer.tree, of={"*": "enforce"}))
@@ -560,6 +579,46 @@ def test_what_cannot_be_told_is_one_line_and_exit_code_2(arguments: list[str], r
     lines = refused("explain", *[names.get(each, each) for each in arguments])
     assert len(lines) == 1, lines
     assert re.match(f"portcullis: .*{reason}", lines[0]), lines
+
+
+@contextmanager
+def refusing(status: int) -> Iterator[int]:
+    """An API server that answers everything so; yields its port."""
+
+    class Refusal(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            said = orjson.dumps({"kind": "Status", "message": "it says no", "reason": "Forbidden", "code": status})
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(said)))
+            self.end_headers()
+            self.wfile.write(said)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refusal) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server.server_port
+        server.shutdown()
+        thread.join()
+
+
+WAYS_OUT = {
+    401: "give a kubeconfig with a token or certificate that the API server knows",
+    403: "you have to be allowed to list the tenant tree, namespaces and network policies",
+    404: "see that the API server of --kubeconfig answers, or read files by --tenancy",
+    500: "see that the API server of --kubeconfig answers, or read files by --tenancy",
+}
+
+
+@pytest.mark.parametrize("status", WAYS_OUT)
+def test_an_api_server_that_says_no_is_an_error(status: int, tmp_path: Path) -> None:
+    """In its own words, and with what to do; never a smaller tree."""
+    with refusing(status) as port:
+        (tmp_path / "config").write_text(KUBECONFIG.replace("127.0.0.1:1", f"127.0.0.1:{port}"))
+        (line,) = refused("explain", "checkout-dev", "--kubeconfig", tmp_path / "config")
+    assert re.fullmatch(rf"portcullis: GET /\S+: it says no; {re.escape(WAYS_OUT[status])}", line), line
 
 
 def test_the_help_names_every_field_of_the_json() -> None:

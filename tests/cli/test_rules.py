@@ -124,7 +124,7 @@ def test_a_terminal_has_colours() -> None:
     leader, follower = pty.openpty()
     with os.fdopen(leader, "rb", buffering=0) as terminal:
         environment = own(TERM="xterm-256color", COLUMNS="60")
-        command = [PROGRAM, "rules", "guardrail/to-anywhere"]
+        command = [str(PROGRAM), "rules", "guardrail/to-anywhere"]
         done = subprocess.Popen(command, env=environment, stdin=follower, stdout=follower, stderr=follower)
         os.close(follower)
         shown = b""

@@ -10,7 +10,7 @@ from webhook.tenancy.files import load_tree
 from webhook.tenancy.tree import Tree
 
 READ_SECONDS = 60.0
-"""For reading a tree from a cluster; ten thousand namespaces take about five."""
+"""For reading a whole tree from a cluster."""
 
 
 def tree_of_files(path: Path, warn: Callable[[str], None]) -> Tree:
