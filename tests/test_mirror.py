@@ -278,7 +278,7 @@ class Listed:
         more = str(begin + 1) if begin + 1 < len(things) else ""
         return {"metadata": {"resourceVersion": "7", "continue": more}, "items": things[begin : begin + 1]}
 
-    async def lines(self, path: str, query: Mapping[str, str], accept: str) -> AsyncIterator[bytes]:
+    def lines(self, path: str, query: Mapping[str, str], accept: str) -> AsyncIterator[bytes]:
         raise NotImplementedError(path, query, accept)
 
 
