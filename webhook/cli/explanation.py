@@ -11,17 +11,17 @@ from webhook.cli.actions import Action, Site, actions_at
 from webhook.cli.facts import Facts, facts_of, roles_of
 from webhook.cli.judging import Caller, Judge, Judged
 from webhook.decision.catalogue import RulePage
-from webhook.decision.document import Document
+from webhook.decision.document import User
 from webhook.decision.opa import held
 from webhook.errors import SettingsError
-from webhook.gather import gather
 from webhook.model import Grant, Namespace, Place, Subject, Tenant
-from webhook.review.envelope import ReviewRequest
 from webhook.tenancy.tree import Tree
 
 Json = dict[str, Any]
 
 AUTHENTICATED = "system:authenticated"
+HELD_SECONDS = 30.0
+"""For the roles of a person in the whole tree, which is asked about once."""
 _ACCOUNT = "system:serviceaccount:"
 UNNAMED = WantedPolicy("", "baseline.policy", "baseline", {"podSelector": {}, "policyTypes": ["Ingress"]}, repairs=True)
 """Stands for a policy of a baseline to those who are not told its name."""
@@ -148,23 +148,9 @@ def _actions(site: Site, judge: Judge) -> list[Action]:
     return [each for each in actions_at(site, datetime.now(UTC)) if judge.knows(each)]
 
 
-async def _held(tree: Tree, namespace: Namespace, caller: Caller, judge: Judge) -> Mapping[str, frozenset[str]]:
-    """Return the roles of the caller in the whole tree, by tenant: whom the tree means is Rego's to say."""
-    request = ReviewRequest.model_validate(
-        {
-            "uid": "roles",
-            "kind": {"group": "", "version": "v1", "kind": "Namespace"},
-            "operation": "CONNECT",
-            "name": namespace.name,
-            "userInfo": {"username": caller.user, "groups": caller.groups},
-        }
-    )
-    document: Document = replace(gather(request, tree, judge.break_glass_groups), tenants=dict(tree.tenants))
-    return await held(judge.opa, document, seconds=30)
-
-
 async def _person(tree: Tree, place: Place, caller: Caller, judge: Judge) -> Person:
-    roles = await _held(tree, judge.namespace, caller, judge)
+    # Whom the tree means is Rego's to say.
+    roles = await held(judge.opa, User(caller.user, caller.groups), tree.tenants, seconds=HELD_SECONDS)
     here = tuple((key, role) for key in place.path for role in sorted(roles.get(key, ())))
     seen = {key for key, each in tree.tenants.items() if _sees(each, roles, tree)}
     site = _site(tree, place, judge.namespace, seen)

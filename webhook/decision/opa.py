@@ -15,9 +15,9 @@ from opa_client.opa_async import AsyncOpaClient  # type: ignore[import-untyped] 
 from pydantic import BeforeValidator, TypeAdapter, ValidationError
 from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
-from webhook.decision.document import Document
+from webhook.decision.document import Document, User
 from webhook.errors import NoDecisionError
-from webhook.model import Change, Decision, Mutation, Policies, Violation
+from webhook.model import Change, Decision, Mutation, Policies, Tenant, Violation
 
 T = TypeVar("T")
 
@@ -118,16 +118,16 @@ async def mutate(opa: Opa, document: Document, policies: Policies, *, seconds: f
     return mutation
 
 
-async def held(opa: Opa, document: Document, *, seconds: float) -> Mapping[str, frozenset[str]]:
+async def held(opa: Opa, user: User, tenants: Mapping[str, Tenant], *, seconds: float) -> Mapping[str, frozenset[str]]:
     """
-    Return the roles that the user of `document` holds, by the key of each tenant in it; none for a key is none held.
+    Return the roles that `user` holds at each of the `tenants`, by their keys; none for a key is none held.
 
     Raises `NoDecisionError` like `decide`; it is no decision, and no request is let pass by it.
     """
-    return _read(_HELD, await _ask(opa, document, "portcullis.roles/held", seconds))
+    return _read(_HELD, await _ask(opa, {"user": user, "tenants": tenants}, "portcullis.roles/held", seconds))
 
 
-async def _ask(opa: Opa, document: Document, path: str, seconds: float) -> Any:
+async def _ask(opa: Opa, document: Document | Mapping[str, Any], path: str, seconds: float) -> Any:
     package, _, rule = path.partition("/")
     try:
         async with asyncio.timeout(seconds):
