@@ -42,7 +42,7 @@ from tests.cases.reviews import (
 )
 from tests.cli.test_serve import PROGRAM, own, refused
 from tests.cli.test_serve import ROOT as CHECKOUT
-from tests.conftest import TREE, Loop
+from tests.conftest import Loop
 from webhook.admission import Gate
 from webhook.cli.explanation import Asked, Explanation, explain, impersonated, known
 from webhook.cli.judging import Caller, Judge
@@ -52,10 +52,49 @@ from webhook.errors import SettingsError
 from webhook.model import DOMAIN, Namespace
 from webhook.registration.hooks import read_shipped
 from webhook.settings import bundled_examples, bundled_webhooks
+from webhook.tenancy.files import load_tree
 from webhook.tenancy.tree import Tree
 
 Json = dict[str, Any]
 HOOKS = read_shipped(bundled_webhooks().read_text())
+ACME = bundled_examples()
+MORE = """
+apiVersion: v1
+kind: Namespace
+metadata: {name: lost, labels: {portcullis.dev/workspace: ghost}}
+---
+apiVersion: v1
+kind: Namespace
+metadata: {name: edge, labels: {tier: edge, portcullis.dev/gate: enforced}}
+---
+apiVersion: portcullis.dev/v1alpha1
+kind: NetworkBaseline
+metadata: {name: edge}
+spec:
+  namespaceSelector: {matchLabels: {tier: edge}}
+  policies:
+    - {name: default-deny, spec: {podSelector: {}, policyTypes: [Ingress]}}
+---
+apiVersion: portcullis.dev/v1alpha1
+kind: Workspace
+metadata: {name: open}
+spec:
+  project: search
+  guardrails: {fromAnywhere: Allow}
+  roles:
+    - {role: WorkspaceAdmin, subjects: [{kind: ServiceAccount, name: deployer, namespace: ci}]}
+---
+apiVersion: v1
+kind: Namespace
+metadata:
+  name: open-dev
+  labels:
+    portcullis.dev/workspace: open
+    portcullis.dev/project: search
+    portcullis.dev/organization: acme
+    portcullis.dev/gate: enforced
+"""
+"""What is asked about beyond the example tree."""
 NAMESPACES = ("checkout-dev", "refunds-dev", "ranking-dev", "open-dev", "monitoring", "kube-system", "lost", "edge")
 
 
@@ -76,7 +115,20 @@ def told(*arguments: str | Path, errors: str = "", **variables: str | Path) -> s
     return done.stdout
 
 
-WARNED = "portcullis: warning: .*more.yaml:4:33: there is no Workspace ghost: .*\n"
+@pytest.fixture(scope="module")
+def grown(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the example tree with more."""
+    folder = Path(shutil.copytree(ACME, tmp_path_factory.mktemp("grown") / "acme"))
+    (folder / "more.yaml").write_text(MORE)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def grown_tree(grown: Path) -> Tree:
+    """The same as a tree."""
+    loading = load_tree(grown)
+    assert loading.tree, loading.errors
+    return loading.tree
 
 
 class Explainer:
@@ -112,9 +164,9 @@ class Explainer:
 
 
 @pytest.fixture(scope="module")
-def explainer(loop: Loop, gate: Gate, bundle: Bundle, tree: Tree) -> Explainer:
+def explainer(loop: Loop, gate: Gate, bundle: Bundle, grown_tree: Tree) -> Explainer:
     """Ask the shipped rules."""
-    return Explainer(loop, gate, bundle, tree)
+    return Explainer(loop, gate, bundle, grown_tree)
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +203,7 @@ def test_a_page_says_whose_it_is_and_how_it_stands(acme: str) -> None:
 
 def test_with_as_it_says_what_a_person_may_and_why_not() -> None:
     """By the gate's own words, each once, without who asks what."""
-    page = told("checkout-dev", "--tenancy", TREE, "--as", "bo", "--as-group", "refunds-team")
+    page = told("checkout-dev", "--tenancy", ACME, "--as", "bo", "--as-group", "refunds-team")
     assert page.splitlines()[:6] == [
         "checkout-dev",
         "belongs to another workspace",
@@ -164,7 +216,7 @@ def test_with_as_it_says_what_a_person_may_and_why_not() -> None:
     reason = "[rbac/namespace-policy] the namespace belongs to another workspace. Allowed: an admin of that\n"
     assert f"  create, change or delete a NetworkPolicy\n      {reason}" in page
     assert "may not create" not in page
-    mine = told("checkout-dev", PORTCULLIS_TENANCY=TREE, PORTCULLIS_AS="ada", PORTCULLIS_AS_GROUP="checkout-team")
+    mine = told("checkout-dev", PORTCULLIS_TENANCY=ACME, PORTCULLIS_AS="ada", PORTCULLIS_AS_GROUP="checkout-team")
     assert "ada here  Group checkout-team, Group system:authenticated\n  WorkspaceAdmin of checkout\n" in mine
     assert "\nMay\n  create, change or delete a NetworkPolicy\n" in mine
 
@@ -177,7 +229,7 @@ TOP = (
 
 def test_json_is_stable() -> None:
     """The fields that --help names, of every form; without --as `may`, with it `as`."""
-    read = orjson.loads(told("checkout-dev", "--tenancy", TREE, "-o", "json", errors=WARNED))
+    read = orjson.loads(told("checkout-dev", "--tenancy", ACME, "-o", "json"))
     assert set(read) == set(TOP)
     assert (read["standing"], read["workspace"], read["project"]) == ("owned", "checkout", "payments")
     assert read["roles"][0] == {
@@ -214,7 +266,7 @@ def test_json_is_stable() -> None:
 
 def test_json_of_a_stranger_tells_nothing_else() -> None:
     """What may not be seen is null; the answers are there."""
-    read = orjson.loads(told("checkout-dev", "--tenancy", TREE, "-o", "json", "--as", "zed"))
+    read = orjson.loads(told("checkout-dev", "--tenancy", ACME, "-o", "json", "--as", "zed"))
     assert set(read) == set(TOP)
     hidden = set(TOP) - {"namespace", "standing", "as", "revision"}
     assert {key for key in TOP if read[key] is None} == hidden
@@ -233,11 +285,11 @@ def test_json_of_a_stranger_tells_nothing_else() -> None:
 
 
 def names_of(tree: Tree, namespace: str) -> set[str]:
-    """Return every name that the tree tells of the place of a namespace: tenants, subjects and baselines."""
+    """Return every name that the tree tells of the place of a namespace: tenants and subjects."""
     place = tree.place_of(namespace)
     tenants = [tree.tenants[key] for key in place.path]
     subjects = {subject.name for each in tenants for grant in each.roles for subject in grant.subjects}
-    return {each.name for each in tenants} | subjects | {place.workspace, *place.baselines} - {""}
+    return {each.name for each in tenants} | subjects | ({place.workspace} - {""})
 
 
 OUTSIDERS: dict[str, tuple[Person, tuple[str, ...]]] = {
@@ -251,7 +303,7 @@ OUTSIDERS: dict[str, tuple[Person, tuple[str, ...]]] = {
 
 @pytest.mark.parametrize(("person", "namespaces"), OUTSIDERS.values(), ids=OUTSIDERS.keys())
 def test_who_holds_no_role_reads_no_name(person: Person, namespaces: tuple[str, ...], explainer: Explainer) -> None:
-    """No tenant, subject or baseline of a place shows, in no field, unless the person sees it elsewhere."""
+    """No tenant and no subject of a place shows, in no field, unless the person sees it elsewhere."""
     seen = seen_by(explainer, person)
     for namespace in namespaces:
         found = explainer.explain(namespace, person)
@@ -334,6 +386,7 @@ def test_roles_may_what_the_contract_says(namespace: str, action: str, explainer
 def test_the_answer_is_the_gates(namespace: str, person: Person, explainer: Explainer, gate: Gate, loop: Loop) -> None:
     """Who may is whom the gate lets do the same thing in a review of our own making."""
     found = explainer.verdicts(namespace, person)
+    gate = replace(gate, tree=lambda: explainer.tree)
     labels = dict(explainer.tree.namespaces[namespace].labels)
     thing = review_namespace(namespace, labels)
     for title, review in {
@@ -413,6 +466,12 @@ def test_the_page_says_that_rules_are_softened(tmp_path: Path) -> None:
     stranger = told("checkout-dev", "--tenancy", folder, "--as", "zed")
     assert "\nMay, for the rules are softened or overridden\n  create, change or delete a NetworkPolicy\n" in stranger
     assert "Enforcement" not in stranger
+
+
+def test_what_is_wrong_in_the_tree_is_told_beside_the_page_but_not_to_a_person(grown: Path) -> None:
+    """A warning has file, line and names; somebody whom we speak for may not see these."""
+    told("lost", "--tenancy", grown, errors="portcullis: warning: .*more.yaml:4:33: there is no Workspace ghost: .*\n")
+    told("lost", "--tenancy", grown, "--as", "zed")
 
 
 def test_enforced_alone_is_no_softening(explainer: Explainer) -> None:
@@ -530,12 +589,12 @@ def test_a_person_is_whom_the_api_server_would_take_them_for(
     assert impersonated(user, groups) == Caller(user, taken)
 
 
-def test_nearest_namespaces_are_named_to_those_who_may_be_told(tree: Tree) -> None:
+def test_nearest_namespaces_are_named_to_those_who_may_be_told(grown_tree: Tree) -> None:
     """Not to a person that the command speaks for."""
     with pytest.raises(SettingsError, match="there is no namespace 'checkout-dve' here; there is checkout-dev"):
-        known(tree, "checkout-dve", tell=True)
+        known(grown_tree, "checkout-dve", tell=True)
     with pytest.raises(SettingsError, match="there is no namespace 'checkout-dve' here: name one that exists"):
-        known(tree, "checkout-dve", tell=False)
+        known(grown_tree, "checkout-dve", tell=False)
 
 
 KUBECONFIG = """apiVersion: v1
@@ -575,7 +634,7 @@ REFUSED: dict[str, tuple[list[str], str]] = {
 def test_what_cannot_be_told_is_one_line_and_exit_code_2(arguments: list[str], reason: str, tmp_path: Path) -> None:
     """What, why, and what to do instead; no trace of ours."""
     (tmp_path / "FILE").write_text(KUBECONFIG)
-    names = {"TREE": TREE, "FILE": tmp_path / "FILE"}
+    names = {"TREE": ACME, "FILE": tmp_path / "FILE"}
     lines = refused("explain", *[names.get(each, each) for each in arguments])
     assert len(lines) == 1, lines
     assert re.match(f"portcullis: .*{reason}", lines[0]), lines
