@@ -19,7 +19,7 @@ from webhook import mirror
 from webhook.cluster.client import Cluster
 from webhook.cluster.resource import DEFINITIONS, NAMESPACES, NETWORK_POLICIES, ORGANIZATIONS
 from webhook.errors import ClusterError
-from webhook.mirror import Mirror
+from webhook.mirror import Mirror, read_once
 from webhook.model import WORKSPACE_LABEL, Standing
 from webhook.tenancy.live import LiveTree
 
@@ -260,3 +260,66 @@ def test_a_kind_that_went_while_its_watch_was_cut_is_not_called_cut(monkeypatch:
 
     assert asyncio.run(main()) == []
     assert source.asked > 1
+
+
+class Listed:
+    """A source that gives one page at a time, and notes what it was asked for."""
+
+    def __init__(self, things: Mapping[str, list[Json]], failing: Mapping[str, int]) -> None:
+        self.asked: list[str] = []
+        self._things = things
+        self._failing = failing
+
+    async def page(self, path: str, query: Mapping[str, str], accept: str) -> Json:  # noqa: ARG002
+        self.asked.append(path)
+        if status := self._failing.get(path):
+            raise ClusterError(f"GET {path}: no", status=status)
+        things, begin = self._things.get(path, []), int(query.get("continue", "0"))
+        more = str(begin + 1) if begin + 1 < len(things) else ""
+        return {"metadata": {"resourceVersion": "7", "continue": more}, "items": things[begin : begin + 1]}
+
+    def lines(self, path: str, query: Mapping[str, str], accept: str) -> AsyncIterator[bytes]:
+        raise NotImplementedError(path, query, accept)
+
+
+DEV = {"metadata": {"name": "dev", "labels": {WORKSPACE_LABEL: "checkout"}}}
+INSIDE = NETWORK_POLICIES.path(namespace="dev")
+WEB: Json = {"metadata": {"name": "web", "namespace": "dev"}, "spec": {"podSelector": {}}}
+STANDING: Mapping[str, list[Json]] = {
+    ORGANIZATIONS.path(): [ACME],
+    "/apis/portcullis.dev/v1alpha1/projects": [PAYMENTS],
+    "/apis/portcullis.dev/v1alpha1/workspaces": [CHECKOUT],
+    NAMESPACES.path(): [DEV, {"metadata": {"name": "other"}}],
+    INSIDE: [WEB, {**WEB, "metadata": {"name": "api", "namespace": "dev"}}],
+}
+CILIUM = "/apis/cilium.io/v2/namespaces/dev/ciliumnetworkpolicies"
+
+
+def test_a_tree_is_read_once_page_by_page() -> None:
+    """All namespaces, and the policies of the one that is asked for; a kind that is not served has no objects."""
+    source = Listed(STANDING, {CILIUM: 404})
+    live = asyncio.run(read_once(source, "dev"))
+    assert live.tree
+    assert live.tree.place_of("dev").standing is Standing.OWNED
+    assert set(live.tree.namespaces) == {"dev", "other"}
+    assert [each.name for each in live.tree.policies_in("dev")] == ["web", "api"]
+    assert source.asked.count(INSIDE) == 2
+    assert NETWORK_POLICIES.path() not in source.asked
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [(NAMESPACES.path(), 403), (INSIDE, 404), (CILIUM, 403), (ORGANIZATIONS.path(), 500)]
+)
+def test_what_cannot_be_listed_is_no_empty_list(path: str, status: int) -> None:
+    """A kind that may not be read, or a built-in one that is not there, is an error and never a smaller tree."""
+    with pytest.raises(ClusterError) as error:
+        asyncio.run(read_once(Listed(STANDING, {path: status}), "dev"))
+    assert (error.value.status, path in str(error.value)) == (status, True)
+
+
+def test_without_our_definitions_it_says_what_to_apply() -> None:
+    """A cluster that does not serve the tree's kinds has no tree."""
+    gone = dict.fromkeys((path for path in STANDING if "portcullis.dev" in path), 404)
+    live = asyncio.run(read_once(Listed(STANDING, gone), "dev"))
+    assert live.tree is None
+    assert live.lacks() == "the cluster does not know the tenant tree: kubectl apply -k manifests/crds"

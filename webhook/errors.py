@@ -2,7 +2,7 @@
 Every error of ours.
 
 PortcullisError
-├── SettingsError        a flag or a PORTCULLIS_* variable that cannot be followed
+├── SettingsError        a flag, an argument or a PORTCULLIS_* variable that cannot be followed
 ├── ManifestError        a file that cannot be read as kubectl reads it, or holds what the tree refuses
 ├── PolicyError          the Rego does not pass its checks, or is not all there
 ├── OpaError             no OPA of the right version can be had, or it does not start
@@ -23,7 +23,7 @@ class PortcullisError(Exception):
 
 
 class SettingsError(PortcullisError):
-    """A flag or variable that cannot be followed."""
+    """A flag, an argument or a variable that cannot be followed."""
 
 
 class ManifestError(PortcullisError):

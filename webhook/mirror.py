@@ -91,6 +91,32 @@ class Mirror:
         cut.why, cut.resumed = str(error), None
 
 
+async def read_once(source: Source, namespace: str) -> LiveTree:
+    """
+    Return the tree as it stands now, followed no further; of the policies only those in `namespace`.
+
+    Raises `ClusterError` for a kind that cannot be listed, but for one that the cluster does not serve.
+    """
+    live = LiveTree()
+
+    async def read(resource: Resource) -> None:
+        try:
+            things, version = await Watch(source, resource, namespace if resource.namespaced else "").listed()
+        except ClusterError as error:
+            if error.status != 404 or resource in BUILT_IN:
+                raise
+            live.absent(resource.kind)
+        else:
+            live.reset(resource.kind, things, version)
+
+    # Side by side; all of them have ended, well or not, before the connection may go.
+    outcomes = await asyncio.gather(*map(read, TREE), return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
+    return live
+
+
 @dataclass(slots=True)
 class _Cut:
     """A watch that is interrupted; the times are of the monotonic clock."""

@@ -18,9 +18,10 @@ from tests.conftest import GateOf, Loop
 from webhook.admission import Gate
 from webhook.decision.bundle import Bundle
 from webhook.decision.document import Document, Kind, Request, User
-from webhook.decision.opa import MUTATION_RULES, STRICT, LocalOpa, Opa, decide, mutate
+from webhook.decision.opa import MUTATION_RULES, STRICT, LocalOpa, Opa, decide, held, mutate
 from webhook.errors import NoDecisionError
 from webhook.model import Policies
+from webhook.tenancy.tree import Tree
 
 POLICIES = Policies("r1", frozenset({"rbac/one", "guardrail/two"}))
 DOCUMENT = Document(
@@ -398,3 +399,18 @@ def test_an_opa_without_the_bundle_gives_no_decision(gate: Gate, loop: Loop) -> 
     with pytest.raises(NoDecisionError, match="OPA did not run new/rule") as caught:
         loop.run(decide(gate.opa, DOCUMENT, shipped, seconds=10))
     assert not caught.value.retry
+
+
+def test_who_holds_which_role_is_asked_of_the_rules(gate: Gate, tree: Tree, loop: Loop) -> None:
+    """Every tenant has its answer, by exact identity; an empty name holds nothing whatever its groups."""
+
+    def asked(name: str, *groups: str) -> dict[str, frozenset[str]]:
+        found = loop.run(held(gate.opa, User(name, groups), tree.tenants, seconds=30))
+        assert set(found) == set(tree.tenants)
+        return {key: roles for key, roles in found.items() if roles}
+
+    assert asked("ada", "checkout-team") == {"Workspace/checkout": frozenset({"WorkspaceAdmin"})}
+    assert asked("ivan") == {"Organization/acme": frozenset({"InfraAdmin"})}
+    assert asked("system:serviceaccount:ci:deployer") == {"Workspace/open": frozenset({"WorkspaceAdmin"})}
+    assert asked("system:serviceaccount:elsewhere:deployer") == {}
+    assert asked("", "checkout-team", "acme-admins") == {}

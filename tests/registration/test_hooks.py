@@ -14,7 +14,7 @@ from tests.cases.reviews import NAMESPACE_CONTROLLER, Json
 from tests.controlplane.plane import Plane
 from tests.e2e.manifests import covered
 from webhook.errors import SettingsError
-from webhook.registration.hooks import Callee, healed, read_shipped, wanted
+from webhook.registration.hooks import Call, Callee, asked, healed, read_shipped, wanted
 from webhook.settings import bundled_webhooks
 
 TEXT = bundled_webhooks().read_text()
@@ -316,3 +316,27 @@ def test_what_the_api_server_stores_is_as_it_has_to_be(kind: str, plane: Plane) 
         aim = wanted(shipped(kind), real)
         stored = json.loads(plane.kubectl(*dry, stdin=json.dumps(aim)).stdout)
         assert healed(stored, aim) is None, yaml.safe_dump(stored["webhooks"])
+
+
+POLICY = ("networking.k8s.io", "networkpolicies")
+ASKED: dict[str, tuple[str, tuple[str, str, str], dict[str, str], bool | None]] = {
+    "a policy": (VALIDATING, (*POLICY, "CREATE"), {}, True),
+    "a policy's end": (VALIDATING, (*POLICY, "DELETE"), {"kubernetes.io/metadata.name": "dev"}, True),
+    "a policy in kube-system": (VALIDATING, (*POLICY, "CREATE"), {"kubernetes.io/metadata.name": "kube-system"}, False),
+    "a namespace": (VALIDATING, ("", "namespaces", "UPDATE"), {"kubernetes.io/metadata.name": "kube-system"}, True),
+    "a kind of two groups": (VALIDATING, ("projectcalico.org", "networksets", "UPDATE"), {}, True),
+    "a namespace that is stamped": (MUTATING, ("", "namespaces", "CREATE"), {}, True),
+    "a namespace that ends, not stamped": (MUTATING, ("", "namespaces", "DELETE"), {}, None),
+    "a policy, not stamped": (MUTATING, (*POLICY, "CREATE"), {}, None),
+    "a kind of no hook": (VALIDATING, ("apps", "deployments", "CREATE"), {}, None),
+    "a kind of another group": (VALIDATING, ("apps", "networkpolicies", "CREATE"), {}, None),
+    "a verb of no hook": (VALIDATING, (*POLICY, "CONNECT"), {}, None),
+}
+
+
+@pytest.mark.parametrize(("kind", "call", "labels", "answer"), ASKED.values(), ids=ASKED.keys())
+def test_who_is_asked_is_told_beforehand(
+    kind: str, call: tuple[str, str, str], labels: dict[str, str], answer: object
+) -> None:
+    """Yes, no for the namespaces that are left out, and None for what no hook knows."""
+    assert asked(shipped(kind), Call(*call), labels) is answer

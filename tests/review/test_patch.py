@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from webhook.model import Change
-from webhook.review.patch import Operation, patch_of
+from webhook.review.patch import Operation, applied, patch_of
 
 # A machine that is busy with something else makes a test slow, not wrong.
 THOROUGH = settings(max_examples=200, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
@@ -140,3 +140,12 @@ def test_without_changes_there_is_no_patch() -> None:
     """An object that nothing is stamped on is left alone, however bare it is."""
     assert patch_of(None, []) == []
     assert patch_of({"name": "web"}, []) == []
+
+
+@THOROUGH
+@given(objects, changes)
+def test_it_is_applied_as_that_library_does(sent: Json, changes: list[Change]) -> None:
+    """Who asks our webhook without an API server between gets the same object; what was sent is left as it was."""
+    before = copy.deepcopy(sent)
+    assert applied(sent, patch_of(sent.get("metadata"), changes)) == patched(sent, changes)
+    assert sent == before

@@ -8,6 +8,8 @@ from webhook import __version__
 from webhook.cli.bundle import bundle
 from webhook.cli.controller import controller
 from webhook.cli.demo import demo
+from webhook.cli.explain import explain
+from webhook.cli.rules import rules
 from webhook.cli.serve import serve
 
 app = typer.Typer(
@@ -39,3 +41,5 @@ app.command()(serve)
 app.command()(controller)
 app.command()(bundle)
 app.command()(demo)
+app.command()(explain)
+app.command()(rules)

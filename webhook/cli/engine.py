@@ -5,14 +5,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
 
 import structlog
 
 from webhook.app import Metrics
+from webhook.cli.child import own_opa
 from webhook.decision.binary import find_opa
-from webhook.decision.bundle import Bundle, check_policies
+from webhook.decision.bundle import Bundle
 from webhook.decision.opa import LocalOpa
 from webhook.decision.process import OpaProcess
 from webhook.errors import SettingsError
@@ -43,17 +43,9 @@ async def started(settings: ServeSettings, bundle: Bundle, metrics: Metrics) -> 
         return
     log = structlog.get_logger()
     binary = await asyncio.to_thread(find_opa, environment(), say=lambda line: log.info("opa", progress=line))
-    with TemporaryDirectory(prefix="portcullis-") as scratch:
-        await asyncio.to_thread(check_policies, binary, bundle, Path(scratch))
-        bundle.write(Path(scratch, "bundle.tar.gz"))
-
-        def tell(line: str) -> None:
-            log.warning("opa", line=line)
-
-        async with OpaProcess(binary, Path(scratch, "bundle.tar.gz"), log=tell) as process:
-            metrics.opa_restarts.set_function(lambda: process.restarts)
-            async with LocalOpa(socket=process.socket) as opa:
-                yield Engine(opa, process)
+    async with own_opa(binary, bundle, lambda line: log.warning("opa", line=line)) as (opa, process):
+        metrics.opa_restarts.set_function(lambda: process.restarts)
+        yield Engine(opa, process)
 
 
 def _remote(url: str) -> LocalOpa:

@@ -1,9 +1,10 @@
 """The scenes of the demo: who asks what, and what the answer is."""
 
 from collections.abc import Sequence
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Literal
+
+from webhook.review.patch import applied
 
 Json = dict[str, Any]
 
@@ -62,24 +63,10 @@ class Scene:
             "name": metadata["name"],
             "namespace": metadata["name"] if kind == "Namespace" else metadata.get("namespace", ""),
             "userInfo": {"username": self.caller.name, "groups": list(self.caller.groups)},
-            "object": _patched(self.new, patched),
+            "object": applied(self.new, patched) if self.new else None,
             "oldObject": self.old,
             "dryRun": False,
         }
-
-
-def _patched(new: Json | None, operations: Sequence[Json]) -> Json | None:
-    """Apply what the mutation answers: labels and annotations that are added or replaced."""
-    if new is None:
-        return None
-    changed = deepcopy(new)
-    for each in operations:
-        kind, _, key = each["path"].removeprefix("/metadata/").partition("/")
-        if key:
-            changed["metadata"][kind][key.replace("~1", "/").replace("~0", "~")] = each["value"]
-        else:
-            changed["metadata"][kind] = each["value"]
-    return changed
 
 
 def _policy(namespace: str, name: str, spec: Json, **labels: str) -> Json:

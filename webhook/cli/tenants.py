@@ -1,7 +1,6 @@
 """Where `serve` has the tenant tree from: files, or a cluster that it follows."""
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,11 +13,11 @@ import structlog
 
 import certs
 from webhook.admission import Gate
+from webhook.cli.trees import tree_of_files
 from webhook.errors import SettingsError
 from webhook.model import HOME, Namespace
 from webhook.registration.hooks import SERVICE
 from webhook.settings import EVERY_ADDRESS, ServeSettings
-from webhook.tenancy.files import load_tree
 from webhook.tenancy.tree import Tree
 
 RENEWAL_SECONDS = 3600.0
@@ -79,16 +78,8 @@ async def tenants_of(settings: ServeSettings) -> AsyncIterator[Tenants]:
 
 
 def _read(path: Path) -> Tree:
-    loading = load_tree(path)
     log = structlog.get_logger()
-    for warning in loading.warnings:
-        log.warning("tenancy", warning=warning)
-    if loading.tree is None:
-        # All of them at once: one line each, the last of them by whoever reports our errors.
-        for error in loading.errors[:-1]:
-            sys.stderr.write(f"portcullis: {error}\n")
-        raise loading.errors[-1]
-    return loading.tree
+    return tree_of_files(path, lambda warning: log.warning("tenancy", warning=warning))
 
 
 @dataclass(frozen=True, slots=True)

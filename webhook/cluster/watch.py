@@ -109,6 +109,17 @@ class Watch:
             await asyncio.sleep(wait * random.uniform(0.5, 1))  # noqa: S311 - no secret
             wait = min(wait * 2, LONGEST_WAIT)
 
+    async def listed(self) -> tuple[list[Object], str]:
+        """Return what stands, page by page, and as of which resourceVersion; raises `ClusterError`."""
+        found, more = list[Object](), ""
+        while True:
+            query = self.query(limit=PAGE, **({"continue": more} if more else {}))
+            page = await self.source.page(self.path, query, self.accept)
+            found += map(self.trim, page.get("items") or ())
+            more = page["metadata"].get("continue") or ""
+            if not more:
+                return found, page["metadata"]["resourceVersion"]
+
     @property
     def path(self) -> str:
         """Where the API server has it."""
@@ -193,15 +204,7 @@ class _Course:
                 pass
 
     async def _list(self) -> None:
-        watch, found, more = self._watch, list[Object](), ""
-        while True:
-            query = watch.query(limit=PAGE, **({"continue": more} if more else {}))
-            page = await watch.source.page(watch.path, query, watch.accept)
-            found += map(watch.trim, page.get("items") or ())
-            more = page["metadata"].get("continue") or ""
-            if not more:
-                break
-        self.version = page["metadata"]["resourceVersion"]
+        found, self.version = await self._watch.listed()
         self._sink.reset(found, self.version)
 
 

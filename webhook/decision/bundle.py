@@ -57,7 +57,7 @@ def read_policies(folder: Path) -> Bundle:
         }
     except OSError as error:
         raise PolicyError(f"cannot read the policies in {folder}: {error.strerror}") from error
-    rules = frozenset(filter(None, map(_rule_of, files)))
+    rules = frozenset(filter(None, map(rule_of, files)))
     if not rules:
         raise PolicyError(f"there is no rule in {folder}: expected portcullis/rules/CATEGORY/RULE/RULE.rego under it")
     digest = hashlib.sha256()
@@ -67,7 +67,8 @@ def read_policies(folder: Path) -> Bundle:
     return Bundle(files, Policies(digest.hexdigest(), rules))
 
 
-def _rule_of(name: str) -> str | None:
+def rule_of(name: str) -> str | None:
+    """Return the id of the rule that a file of the bundle belongs to, None where it is no rule's."""
     match name.split("/"):
         case ["portcullis", "rules", category, rule, _]:
             return f"{category}/{rule}".replace("_", "-")

@@ -5,6 +5,7 @@ Fails closed: whatever keeps us from a whole answer becomes `NoDecisionError`. T
 """
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Protocol, TypeVar
 
@@ -14,9 +15,9 @@ from opa_client.opa_async import AsyncOpaClient  # type: ignore[import-untyped] 
 from pydantic import BeforeValidator, TypeAdapter, ValidationError
 from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
-from webhook.decision.document import Document
+from webhook.decision.document import Document, User
 from webhook.errors import NoDecisionError
-from webhook.model import Change, Decision, Mutation, Policies, Violation
+from webhook.model import Change, Decision, Mutation, Policies, Tenant, Violation
 
 T = TypeVar("T")
 
@@ -65,6 +66,7 @@ class _Mutation(TypedDict):
 
 _DECISION = TypeAdapter(_Decision)
 _MUTATION = TypeAdapter(_Mutation)
+_HELD = TypeAdapter(dict[str, frozenset[str]])
 
 
 class LocalOpa(AsyncOpaClient):  # type: ignore[misc]  # the client ships no types
@@ -97,7 +99,7 @@ def _json(value: Any) -> str:
 
 async def decide(opa: Opa, document: Document, policies: Policies, *, seconds: float) -> Decision:
     """Return OPA's decision on `document`; raises `NoDecisionError` unless it is whole and in time."""
-    answer = await _ask(opa, document, "portcullis.validate", seconds)
+    answer = await _ask(opa, document, "portcullis.validate/decision", seconds)
     decision = Decision(**_read(_DECISION, answer))
     _demand(decision.revision, decision.rules, policies)
     _demand_sense(decision)
@@ -108,7 +110,7 @@ async def decide(opa: Opa, document: Document, policies: Policies, *, seconds: f
 
 async def mutate(opa: Opa, document: Document, policies: Policies, *, seconds: float) -> Mutation:
     """Return what OPA stamps on the object of `document`; raises `NoDecisionError` like `decide`."""
-    answer = await _ask(opa, document, "portcullis.mutate", seconds)
+    answer = await _ask(opa, document, "portcullis.mutate/decision", seconds)
     mutation = Mutation(**_read(_MUTATION, answer))
     _demand(mutation.revision, mutation.rules, Policies(policies.revision, MUTATION_RULES))
     if mutation.undecided:
@@ -116,10 +118,20 @@ async def mutate(opa: Opa, document: Document, policies: Policies, *, seconds: f
     return mutation
 
 
-async def _ask(opa: Opa, document: Document, package: str, seconds: float) -> Any:
+async def held(opa: Opa, user: User, tenants: Mapping[str, Tenant], *, seconds: float) -> Mapping[str, frozenset[str]]:
+    """
+    Return the roles that `user` holds at each of the `tenants`, by their keys; none for a key is none held.
+
+    Raises `NoDecisionError` like `decide`; it is no decision, and no request is let pass by it.
+    """
+    return _read(_HELD, await _ask(opa, {"user": user, "tenants": tenants}, "portcullis.roles/held", seconds))
+
+
+async def _ask(opa: Opa, document: Document | Mapping[str, Any], path: str, seconds: float) -> Any:
+    package, _, rule = path.partition("/")
     try:
         async with asyncio.timeout(seconds):
-            answer = await opa.query_rule(document, package, "decision", STRICT)
+            answer = await opa.query_rule(document, package, rule, STRICT)
     except TimeoutError as error:
         raise NoDecisionError(f"OPA did not answer within {seconds:.1f} s", retry=True) from error
     except aiohttp.ClientResponseError as error:

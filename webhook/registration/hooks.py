@@ -9,6 +9,7 @@ import yaml
 
 from webhook.errors import SettingsError
 from webhook.model import HOME
+from webhook.selector import read_selector
 
 Object = dict[str, Any]
 
@@ -63,3 +64,33 @@ def healed(stored: Object, wanted: Object) -> Object | None:
         return None
     kept = {key: each for key, each in metadata.items() if key != "managedFields"}
     return {**wanted, "metadata": {**kept, "labels": labels}}
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request of the kind that hooks are registered for; `plural` is the resource's name, without a subresource."""
+
+    group: str
+    plural: str
+    operation: str
+
+
+def asked(shipped: Object, call: Call, labels: Mapping[str, str]) -> bool | None:
+    """
+    Say whether a hook of a shipped object is asked about `call` in a namespace with these labels.
+
+    None where no hook knows such a request at all. Who calls is not looked at: `matchConditions` leave out Kubernetes'
+    own controllers alone.
+    """
+    knowing = [hook for hook in shipped["webhooks"] if any(_names(rule, call) for rule in hook["rules"])]
+    if not knowing:
+        return None
+    return any(read_selector(hook["namespaceSelector"]).matches(labels) for hook in knowing)
+
+
+def _names(rule: Object, call: Call) -> bool:
+    return (
+        not {call.group, "*"}.isdisjoint(rule["apiGroups"])
+        and not {call.operation, "*"}.isdisjoint(rule["operations"])
+        and not {call.plural, f"{call.plural}/*", "*", "*/*"}.isdisjoint(rule["resources"])
+    )

@@ -1,10 +1,11 @@
 """
-Makes the JSON patch of what a mutation changes.
+Makes the JSON patch of what a mutation changes, and applies it as an API server would.
 
 Source: https://www.rfc-editor.org/rfc/rfc6902 and, for the pointers, https://www.rfc-editor.org/rfc/rfc6901
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
 from typing import Any
 
 from webhook.model import Change
@@ -24,6 +25,21 @@ def patch_of(metadata: Mapping[str, Any] | None, changes: Sequence[Change]) -> l
         wanted = {change.key: change.value for change in changes if change.on == kind}
         operations += _map_operations(f"/metadata/{kind}", present.get(kind), wanted)
     return operations if any(each["path"] != "/metadata" for each in operations) else []
+
+
+def applied(thing: Mapping[str, Any], operations: Iterable[Operation]) -> dict[str, Any]:
+    """Return a copy of `thing` with operations as `patch_of` makes them; whoever asks our webhook has to do so."""
+    changed = deepcopy(dict(thing))
+    for each in operations:
+        *above, last = (part.replace("~1", "/").replace("~0", "~") for part in each["path"].split("/")[1:])
+        at = changed
+        for part in above:
+            at = at[part]
+        if each["op"] == "remove":
+            del at[last]
+        else:
+            at[last] = each["value"]
+    return changed
 
 
 def _map_operations(path: str, present: Mapping[str, str] | None, wanted: Mapping[str, str | None]) -> list[Operation]:

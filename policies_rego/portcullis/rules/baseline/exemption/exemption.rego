@@ -8,6 +8,7 @@
 #   - ref: https://www.rfc-editor.org/rfc/rfc3339#section-5.6
 # custom:
 #   severity: critical
+#   softened: never
 #   remediation: Ask an InfraAdmin for the exemption, with a reason and an end of at most 30 days from now.
 package portcullis.rules.baseline.exemption
 

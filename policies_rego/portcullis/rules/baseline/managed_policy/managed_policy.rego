@@ -7,6 +7,7 @@
 #   - ref: https://kubernetes.io/docs/concepts/overview/working-with-objects/common-labels/
 # custom:
 #   severity: critical
+#   softened: never
 #   remediation: Change the NetworkBaseline, as an InfraAdmin or OrgAdmin, or give your own policy a name without a dot.
 package portcullis.rules.baseline.managed_policy
 

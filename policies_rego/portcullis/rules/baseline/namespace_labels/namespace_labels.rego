@@ -8,6 +8,7 @@
 #   - ref: https://kubernetes.io/docs/concepts/overview/working-with-objects/namespaces/
 # custom:
 #   severity: critical
+#   softened: never
 #   remediation: Leave the labels and the annotation of `portcullis.dev/` out; they are filled in.
 package portcullis.rules.baseline.namespace_labels
 

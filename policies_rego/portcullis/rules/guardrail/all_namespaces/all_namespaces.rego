@@ -8,6 +8,8 @@
 #   - ref: https://kubernetes.io/docs/concepts/services-networking/network-policies/#behavior-of-to-and-from-selectors
 # custom:
 #   severity: high
+#   guardrail: allNamespaces
+#   default: Deny
 #   remediation: Add one of these labels to the selector, or ask an OrgAdmin for the guardrail `allNamespaces`.
 package portcullis.rules.guardrail.all_namespaces
 

@@ -8,6 +8,8 @@
 #   - ref: https://kubernetes.io/docs/concepts/services-networking/network-policies/#targeting-a-namespace-by-its-name
 # custom:
 #   severity: high
+#   guardrail: crossProject
+#   default: Allow
 #   remediation: Name namespaces or workspaces of your own project, or ask an OrgAdmin for the guardrail `crossProject`.
 package portcullis.rules.guardrail.cross_project
 

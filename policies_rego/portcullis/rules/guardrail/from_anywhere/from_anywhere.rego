@@ -8,6 +8,8 @@
 #   - ref: https://kubernetes.io/docs/concepts/services-networking/network-policies/
 # custom:
 #   severity: critical
+#   guardrail: fromAnywhere
+#   default: Deny
 #   remediation: Name each source by podSelector, namespaceSelector or a CIDR, or ask an OrgAdmin for the guardrail `fromAnywhere`.
 package portcullis.rules.guardrail.from_anywhere
 

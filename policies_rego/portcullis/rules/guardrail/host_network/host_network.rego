@@ -7,6 +7,8 @@
 #   - ref: https://kubernetes.io/docs/concepts/services-networking/network-policies/#networkpolicy-and-hostnetwork-pods
 # custom:
 #   severity: high
+#   guardrail: hostNetwork
+#   default: Deny
 #   remediation: Leave `hostNetwork` out, or ask an OrgAdmin for the guardrail `hostNetwork`.
 package portcullis.rules.guardrail.host_network
 

@@ -9,6 +9,8 @@
 #   - ref: https://docs.tigera.io/calico/latest/reference/resources/networkpolicy
 # custom:
 #   severity: high
+#   guardrail: notUnderstood
+#   default: Deny
 #   remediation: Leave the field out, use a NetworkPolicy, or ask an OrgAdmin for the guardrail `notUnderstood`.
 package portcullis.rules.guardrail.not_understood
 

@@ -9,6 +9,8 @@
 #   - ref: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/configuring-instance-metadata-service.html
 # custom:
 #   severity: critical
+#   guardrail: protectedCIDRs
+#   default: [169.254.169.254/32, fd00:ec2::254/128]
 #   remediation: Put the range into `except`, or ask an OrgAdmin for the guardrail `protectedCIDRs`.
 package portcullis.rules.guardrail.protected_cidr
 

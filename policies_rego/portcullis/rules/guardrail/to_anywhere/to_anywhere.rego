@@ -8,6 +8,8 @@
 #   - ref: https://kubernetes.io/docs/concepts/services-networking/network-policies/
 # custom:
 #   severity: critical
+#   guardrail: toAnywhere
+#   default: Deny
 #   remediation: Name each target by podSelector, namespaceSelector or a CIDR, or ask an OrgAdmin for the guardrail `toAnywhere`.
 package portcullis.rules.guardrail.to_anywhere
 

@@ -9,6 +9,7 @@
 #   - ref: https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/
 # custom:
 #   severity: critical
+#   softened: partly
 #   remediation: Ask an InfraAdmin or OrgAdmin for the change.
 package portcullis.rules.rbac.cluster_policy
 

@@ -8,6 +8,7 @@
 #   - ref: https://kubernetes.io/docs/concepts/overview/working-with-objects/namespaces/
 # custom:
 #   severity: critical
+#   softened: partly
 #   remediation: Ask an owner of the namespace; a workspace's label says which workspace that is.
 package portcullis.rules.rbac.namespace
 

@@ -7,6 +7,7 @@
 #   - ref: https://kubernetes.io/docs/concepts/services-networking/network-policies/
 # custom:
 #   severity: high
+#   softened: partly
 #   remediation: Ask an admin of the workspace for the change, or for the role.
 package portcullis.rules.rbac.namespace_policy
 

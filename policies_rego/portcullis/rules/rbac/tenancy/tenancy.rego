@@ -9,6 +9,7 @@
 #   - ref: https://kubernetes.io/docs/concepts/architecture/garbage-collection/
 # custom:
 #   severity: critical
+#   softened: never
 #   remediation: Ask an admin of the level above for the change.
 package portcullis.rules.rbac.tenancy
 
