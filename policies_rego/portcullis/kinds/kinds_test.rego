@@ -96,3 +96,11 @@ test_deny_definition_that_takes_a_covered_name if {
 		kinds.defines_covered({"group": "cilium.io", "names": names})
 	}
 }
+
+test_deny_definition_with_a_name_that_cannot_be_read if {
+	every name in ["kind", "listKind", "plural", "singular"] {
+		every value in [null, 1, ["x"]] {
+			kinds.defines_covered({"group": "cilium.io", "names": object.union({"kind": "Foo"}, {name: value})})
+		}
+	}
+}
