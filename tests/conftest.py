@@ -118,17 +118,17 @@ def pytest_configure() -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Tell the seed of the fuzzer and what came of its inputs, also where nothing failed."""
+    """Tell the seed of the fuzzer and what came of its inputs, and how many conditions were negated."""
     totals: dict[str, Counter[str]] = {}
     for report in (each for outcome in ("passed", "failed") for each in terminalreporter.getreports(outcome)):
-        for counts in (value for name, value in getattr(report, "user_properties", ()) if name == "fuzzed"):
-            figures = {key: value for key, value in counts.items() if key != "route"}
-            totals.setdefault(counts["route"], Counter()).update(figures)
-    if totals:
-        terminalreporter.section(f"fuzzed with FUZZ_SEED={os.environ['FUZZ_SEED']}")
-    for route, counts in sorted(totals.items()):
-        told = ", ".join(f"{value:,.0f} {key}" for key, value in counts.most_common() if key != "inputs")
-        terminalreporter.write_line(f"{route}: {counts['inputs']:,} inputs: {told}")
+        for what, counts in getattr(report, "user_properties", ()):
+            if what.startswith(("fuzzed", "conditions")):
+                totals.setdefault(what, Counter()).update(counts)
+    if any(what.startswith("fuzzed") for what in totals):
+        terminalreporter.write_line(f"FUZZ_SEED={os.environ['FUZZ_SEED']}")
+    for what, counts in sorted(totals.items()):
+        told = ", ".join(f"{value:,.0f} {key}" for key, value in counts.most_common())
+        terminalreporter.write_line(f"{what}: {told}")
 
 
 @pytest.hookimpl(tryfirst=True)  # `-m` and xdist read the marks in the same hook

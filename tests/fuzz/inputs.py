@@ -34,7 +34,7 @@ _ODD_TEXTS = (
     "::ffff:0.0.0.0/96", "10.0.0.0/8/8", "Ingress", "egress", "2026-01-01T00:00:00Z", "2026-13-41T99:99:99+99:99",
     "Exists", "NotIn", "portcullis.dev/workspace", "checkout", "refunds", "a" * 64, "b" * 300, "c" * 5000,
 )  # fmt: skip
-_ODD_VALUES = (
+_ODD_VALUES: tuple[Any, ...] = (
     None, True, False, 0, -1, 1, 2**31, 2**63 - 1, 2**63, 2**64, 10**30, 10**400, 1.5, -0.0, 1e308, float("inf"),
     float("nan"), [], {}, [None], [[]], [{}], {"": ""}, {"a": None}, [""], ["a", 1, None, {}],
 )  # fmt: skip
@@ -163,7 +163,8 @@ class _Maker:
     def _change(self, review: Any) -> None:
         """Change one thing, at any depth; mostly in an object, for the envelope is soon no envelope any more."""
         chance = self._chance
-        holder, key = review, chance.choice(("apiVersion", "kind", "request"))
+        holder: Any = review
+        key: Any = chance.choice(("apiVersion", "kind", "request"))
         request = review.get("request")
         if isinstance(request, dict) and request and chance.random() < 0.98:
             objects = [each for each in ("object", "oldObject") if isinstance(request.get(each), dict)]

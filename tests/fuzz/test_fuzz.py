@@ -181,7 +181,7 @@ def test_any_bytes_are_answered_and_only_a_decision_allows(
     seed, count = os.environ["FUZZ_SEED"], int(os.environ["FUZZ_INPUTS"]) // PARTS
     begin = time.perf_counter()
     loop.run(fuzzing.run(inputs(f"{seed}{route}/{part}", count, route)), seconds=600)
-    record_property("fuzzed", {"route": route, "seconds": time.perf_counter() - begin, **fuzzing.counts})
+    record_property(f"fuzzed {route}", {"seconds": time.perf_counter() - begin, **fuzzing.counts})
     assert fuzzing.failures == [], f"FUZZ_SEED={seed}\n" + "\n".join(fuzzing.failures)
     assert records == {}
     assert fuzzing.counts["inputs"] == count
