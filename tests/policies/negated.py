@@ -241,10 +241,11 @@ def _serving(opa: Path, folder: Path) -> Iterator[httpx2.Client]:
     # Not in the folder: the path of a socket has at most 107 bytes.
     with TemporaryDirectory() as home:
         address = f"{home}/opa.sock"
-        command = [opa, "run", "--server", "--addr", f"unix://{address}", "--skip-version-check", folder]
-        with (Path(home) / "log").open("w") as log, subprocess.Popen(command, stderr=log, env=_ENVIRONMENT) as process:
+        command: list[str | Path] = [opa, "run", "--server", "--skip-version-check", "--addr", f"unix://{address}"]
+        log = Path(home) / "log"
+        with log.open("w") as said, subprocess.Popen([*command, folder], stderr=said, env=_ENVIRONMENT) as process:
             try:
-                _wait(address, process, Path(home) / "log")
+                _wait(address, process, log)
                 transport = httpx2.HTTPTransport(uds=address)
                 with httpx2.Client(transport=transport, base_url="http://opa", timeout=60) as client:
                     yield client

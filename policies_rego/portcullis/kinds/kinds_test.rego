@@ -70,6 +70,7 @@ test_deny_definition_of_our_group_whatever_its_kind if {
 
 test_allow_definition_of_a_kind_that_is_not_covered if {
 	not kinds.defines_covered({"group": "cilium.io", "names": {"kind": "CiliumNode"}})
+	not kinds.defines_covered({"group": "cilium.io", "names": {"kind": "CiliumNode", "shortNames": ["cn"]}})
 	not kinds.defines_covered({"group": "example.com", "names": {"kind": "NetworkPolicy"}})
 	not kinds.defines_covered({"group": "apiextensions.k8s.io", "names": {"kind": "CustomResourceDefinition"}})
 }
