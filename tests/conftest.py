@@ -111,6 +111,11 @@ def gate(gate_of: GateOf, bundle: Bundle) -> Gate:
     return gate_of(bundle)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Take the one flag that rewrites golden files; `git diff` shows what changed."""
+    parser.addoption("--rewrite-golden", action="store_true", help="rewrite golden files by what is found")
+
+
 def pytest_configure() -> None:
     """Choose what the fuzzer sends, here and not in its tests: processes started later take it over with the rest."""
     os.environ.setdefault("FUZZ_SEED", str(secrets.randbelow(10**9)))
