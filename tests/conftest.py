@@ -2,8 +2,10 @@
 
 import asyncio
 import os
+import secrets
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from contextlib import AsyncExitStack, nullcontext
@@ -37,10 +39,10 @@ class Loop:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
 
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Return what `work` returns."""
+    def run(self, work: Coroutine[Any, Any, T], *, seconds: float = 120) -> T:
+        """Return what `work` returns within `seconds`."""
         future: Future[T] = asyncio.run_coroutine_threadsafe(work, self._loop)
-        return future.result(timeout=120)
+        return future.result(timeout=seconds)
 
     def close(self) -> None:
         """End the loop and its thread."""
@@ -107,6 +109,31 @@ def gate_of(loop: Loop, opa_binary: Path, tree: Tree, tmp_path_factory: pytest.T
 def gate(gate_of: GateOf, bundle: Bundle) -> Gate:
     """The gate with the shipped rules."""
     return gate_of(bundle)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Take the one flag that rewrites golden files; `git diff` shows what changed."""
+    parser.addoption("--rewrite-golden", action="store_true", help="rewrite golden files by what is found")
+
+
+def pytest_configure() -> None:
+    """Choose what the fuzzer sends, here and not in its tests: processes started later take it over with the rest."""
+    os.environ.setdefault("FUZZ_SEED", str(secrets.randbelow(10**9)))
+    os.environ.setdefault("FUZZ_INPUTS", "100000")
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Tell the seed of the fuzzer and what came of its inputs, and how many conditions were negated."""
+    totals: dict[str, Counter[str]] = {}
+    for report in (each for outcome in ("passed", "failed") for each in terminalreporter.getreports(outcome)):
+        for what, counts in getattr(report, "user_properties", ()):
+            if what.startswith(("fuzzed", "conditions")):
+                totals.setdefault(what, Counter()).update(counts)
+    if any(what.startswith("fuzzed") for what in totals):
+        terminalreporter.write_line(f"FUZZ_SEED={os.environ['FUZZ_SEED']}")
+    for what, counts in sorted(totals.items()):
+        told = ", ".join(f"{value:,.0f} {key}" for key, value in counts.most_common())
+        terminalreporter.write_line(f"{what}: {told}")
 
 
 @pytest.hookimpl(tryfirst=True)  # `-m` and xdist read the marks in the same hook

@@ -30,7 +30,7 @@ import certs
 from tests.cases.reviews import ADA, BO, NAMESPACE, NETPOL, ROOT, Asked, Json, injected, namespace, policy
 from tests.conftest import Loop
 from tests.test_server import HOSTS, certified, client, serving, trusting
-from webhook.admission import Gate
+from webhook.admission import Gate, Record
 from webhook.app import MOST_BYTES, Callers, Health, Metrics, create_app, seconds_left
 from webhook.decision.opa import LocalOpa, Opa
 from webhook.errors import OpaError
@@ -303,24 +303,59 @@ UNFORESEEN = [RuntimeError(SECRET), KeyError(SECRET), AssertionError(SECRET), Op
 
 @pytest.mark.parametrize("route", ["/validate", "/mutate"])
 @pytest.mark.parametrize("error", UNFORESEEN, ids=lambda error: type(error).__name__)
-def test_what_nobody_foresaw_is_500_and_no_yes(
+def test_what_nobody_foresaw_is_no_decision_and_no_yes(
     loop: Loop, gate: Gate, tmp_path: Path, error: Exception, route: str
 ) -> None:
-    """An error of ours is HTTP 500, which is no admission; its words are the log's, and the server goes on."""
-    broken = dataclasses.replace(gate, opa=Broken(error))
-    with capture_logs() as logs, webhook_of(loop, broken, tmp_path) as webhook, connected(webhook) as connection:
-        for count in (1, 2):
+    """A review that fails as nobody foresaw is denied and counted; the error's words are the log's alone."""
+    broken, review = dataclasses.replace(gate, opa=Broken(error)), MINE.review()
+    with capture_logs() as logs, webhook_of(loop, broken, tmp_path) as webhook:
+        reply = webhook.client.post(route, json=review)
+        counted = f'portcullis_decisions_total{{route="{route[1:]}",verdict="error"}} 1.0'
+        assert counted in webhook.client.get("/metrics").text
+    assert (reply.status_code, SECRET in reply.text) == (200, False)
+    response = reply.json()["response"]
+    assert (response["uid"], response["allowed"]) == (review["request"]["uid"], False)
+    assert (response["status"]["code"], response["status"]["reason"]) == (500, "InternalError")
+    assert "details" not in response["status"]
+    assert "failed as nobody foresaw, and the log says why. Decision " in response["status"]["message"]
+    assert [(each["event"], each["route"], each["exc_info"]) for each in logs] == [("review failed", route[1:], error)]
+
+
+@dataclass(frozen=True)
+class Forgetful:
+    """What keeps records, and fails at it."""
+
+    error: Exception
+
+    def __call__(self, _: Record) -> None:
+        raise self.error
+
+
+@pytest.mark.parametrize("route", ["/validate", "/mutate"])
+@pytest.mark.parametrize("error", UNFORESEEN, ids=lambda error: type(error).__name__)
+def test_what_cannot_be_answered_at_all_is_500_and_no_yes(
+    loop: Loop, gate: Gate, tmp_path: Path, error: Exception, route: str
+) -> None:
+    """Where saying so fails too it is HTTP 500, which is no admission; the log has the words, and we go on."""
+    app = create_app(dataclasses.replace(gate, record=Forgetful(error)), Health(list), Metrics(), AnyCallers())
+    files = certified(tmp_path / "certs")
+    with capture_logs() as logs, serving(loop, app, files) as server, ExitStack() as stack:
+        webhook = Webhook(
+            server, tmp_path / "certs" / "ca.crt", stack.enter_context(client(server, tmp_path / "certs" / "ca.crt"))
+        )
+        connection = stack.enter_context(connected(webhook))
+        for _ in range(2):
             connection.request("POST", route, orjson.dumps(MINE.review()), JSON)
             first = connection.sock
             reply = connection.getresponse()
             body = reply.read()
             assert (reply.status, orjson.loads(body)) == (500, {"error": DENIED})
-            assert webhook.client.get("/healthz").status_code == 200
-            assert f'portcullis_bad_requests_total{{status="500"}} {count}.0' in webhook.client.get("/metrics").text
             # It is the same connection: closing it would lose the API server's next review.
             assert connection.sock is first
-    assert [each["event"] for each in logs] == ["request failed"] * 2
-    assert error in {logs[0]["exc_info"], logs[0]["exc_info"].__cause__}
+        assert webhook.client.get("/healthz").status_code == 200
+        assert 'portcullis_bad_requests_total{status="500"} 2.0' in webhook.client.get("/metrics").text
+    assert [each["event"] for each in logs] == ["review failed", "request failed"] * 2
+    assert logs[0]["exc_info"] is logs[1]["exc_info"].__cause__ is error
 
 
 TIMEOUTS: dict[str | None, float] = {

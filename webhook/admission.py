@@ -26,6 +26,8 @@ LARGE = 32 * 1024
 
 LARGE_AT_ONCE = 2
 
+UNFORESEEN = "the review failed as nobody foresaw, and the log says why"
+
 Look = Callable[[str], Awaitable[Namespace | None]]
 Route = Literal["validate", "mutate"]
 Verdict = Literal["allow", "deny", "warn", "audit", "error"]
@@ -94,10 +96,14 @@ class Gate:
             mutation = await mutate(self.opa, document, self.policies, seconds=case.left(seconds))
         except NoDecisionError as error:
             return case.no_decision("mutate", error)
-        case.record("mutate", "allow", mutation)
         sent = case.review.object
         patch = patch_of(sent.raw.get("metadata"), mutation.changes) if sent else []
+        case.record("mutate", "allow", mutation)
         return mutated(case.review.uid, case.decision_id, mutation, patch)
+
+    def failed(self, route: Route, body: bytes) -> bytes:
+        """Answer a review that failed as nobody foresaw, which is that there is no decision; raises like `validate`."""
+        return _Case(read_review(body), self).no_decision(route, NoDecisionError(UNFORESEEN, retry=False))
 
     async def probe(self, *, seconds: float) -> None:
         """Ask for the decision on a request that no rule covers; raises `NoDecisionError` like any other."""

@@ -3,7 +3,7 @@
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.requests import ClientDisconnect
 
-from webhook.admission import Gate, Record
+from webhook.admission import Gate, Record, Route
 from webhook.errors import NoDecisionError, PortcullisError, ReviewError
 
 MOST_BYTES = 8 * 1024 * 1024
@@ -23,8 +23,6 @@ DEFAULT_SECONDS = 10.0
 """What the API server gives a webhook that does not say."""
 
 _TIMEOUT = re.compile(r"([0-9]{1,4})s", re.ASCII)
-
-Answer = Callable[..., Awaitable[bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +83,13 @@ class Reviews:
 
     async def validate(self, request: Request) -> Response:
         """Answer POST /validate."""
-        return await self._answer(request, self.gate.validate)
+        return await self._answer(request, "validate")
 
     async def mutate(self, request: Request) -> Response:
         """Answer POST /mutate."""
-        return await self._answer(request, self.gate.mutate)
+        return await self._answer(request, "mutate")
 
-    async def _answer(self, request: Request, answer: Answer) -> Response:
+    async def _answer(self, request: Request, route: Route) -> Response:
         begin = time.monotonic()
         seconds = seconds_left(request.query_params.get("timeout"))
         if not self.callers.known(request):
@@ -104,7 +102,22 @@ class Reviews:
         except TimeoutError as error:
             raise ReviewError(408, f"the body did not arrive within {seconds:g} s") from error
         left = max(0.0, seconds - (time.monotonic() - begin))
-        return _json(await _answered(answer, body, left))
+        return _json(await self._decided(route, body, left))
+
+    async def _decided(self, route: Route, body: bytes, seconds: float) -> bytes:
+        """Return the answer to a review; whatever nobody foresaw is answered with a denial, its words are the log's."""
+        answer = self.gate.validate if route == "validate" else self.gate.mutate
+        try:
+            return await answer(body, seconds=seconds)
+        except ReviewError:
+            raise
+        except Exception as error:  # noqa: BLE001 - nothing that we did not foresee may look like a yes
+            structlog.get_logger().error("review failed", route=route, exc_info=error)
+            try:
+                return self.gate.failed(route, body)
+            except Exception as again:
+                # Left as it is, uvicorn would close the connection after the answer, and lose the next review with it.
+                raise PortcullisError("a review failed, and so did the answer that says so") from again
 
 
 def create_app(gate: Gate, health: Health, metrics: Metrics, callers: Callers) -> FastAPI:
@@ -140,17 +153,6 @@ def create_app(gate: Gate, health: Health, metrics: Metrics, callers: Callers) -
 
     _answer_errors(app, metrics)
     return app
-
-
-async def _answered(answer: Answer, body: bytes, seconds: float) -> bytes:
-    """Return the answer to a review; whatever nobody foresaw becomes an error of ours."""
-    try:
-        return await answer(body, seconds=seconds)
-    except PortcullisError:
-        raise
-    except Exception as error:
-        # Left as it is, uvicorn would close the connection after the answer, and with it lose the next review.
-        raise PortcullisError("a review failed as nobody foresaw") from error
 
 
 def _answer_errors(app: FastAPI, metrics: Metrics) -> None:

@@ -70,6 +70,7 @@ test_deny_definition_of_our_group_whatever_its_kind if {
 
 test_allow_definition_of_a_kind_that_is_not_covered if {
 	not kinds.defines_covered({"group": "cilium.io", "names": {"kind": "CiliumNode"}})
+	not kinds.defines_covered({"group": "cilium.io", "names": {"kind": "CiliumNode", "shortNames": ["cn"]}})
 	not kinds.defines_covered({"group": "example.com", "names": {"kind": "NetworkPolicy"}})
 	not kinds.defines_covered({"group": "apiextensions.k8s.io", "names": {"kind": "CustomResourceDefinition"}})
 }
@@ -111,4 +112,12 @@ test_allow_tenants if {
 		not kinds.covers("cluster policies", fixtures.kind("portcullis.dev", "v1alpha1", name))
 	}
 	not kinds.covers("tenants", fixtures.baseline)
+}
+
+test_deny_definition_with_a_name_that_cannot_be_read if {
+	every name in ["kind", "listKind", "plural", "singular"] {
+		every value in [null, 1, ["x"]] {
+			kinds.defines_covered({"group": "cilium.io", "names": object.union({"kind": "Foo"}, {name: value})})
+		}
+	}
 }
