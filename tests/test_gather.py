@@ -148,7 +148,7 @@ def test_a_document_is_json(tree: Tree) -> None:
         ),
         pytest.param(
             Asked(OZ, "CREATE", NAMESPACE, namespace("ci", owned("checkout"))),
-            (*CHECKOUT, "Workspace/open", "Project/search"),
+            (*CHECKOUT, "Workspace/plaza", "Project/search"),
             id="whoever-names-an-account-of-the-namespace",
         ),
         pytest.param(
@@ -274,7 +274,7 @@ def test_kept_is_the_new_object_with_the_old_workspace(tree: Tree) -> None:
         pytest.param(Caller("checkout-team"), [], id="a-user-called-like-a-group"),
         pytest.param(Caller("x", ("rita",)), [], id="a-group-called-like-a-user"),
         pytest.param(ARGOCD, [], id="an-account-of-the-organizations"),
-        pytest.param(Caller("system:serviceaccount:ci:deployer"), ["open"], id="an-account"),
+        pytest.param(Caller("system:serviceaccount:ci:deployer"), ["plaza"], id="an-account"),
         pytest.param(Caller("system:serviceaccount:ci-2:deployer"), [], id="an-account-of-another-namespace"),
         pytest.param(Caller("system:serviceaccount:ci:deployer-2"), [], id="an-account-of-a-longer-name"),
         pytest.param(Caller("system:serviceaccount:ci:deployer:x"), [], id="an-account-with-a-colon-more"),
@@ -326,7 +326,7 @@ def test_a_namespace_that_gets_its_name_later_has_a_place(tree: Tree) -> None:
     ("asked", "accounts", "baselines"),
     [
         pytest.param(Asked(OZ, "CREATE", NAMESPACE, namespace("gitops")), (ORG,), (), id="namespace-of-an-account"),
-        pytest.param(Asked(OZ, "DELETE", NAMESPACE, None, namespace("ci")), ("Workspace/open",), (), id="deleted"),
+        pytest.param(Asked(OZ, "DELETE", NAMESPACE, None, namespace("ci")), ("Workspace/plaza",), (), id="deleted"),
         pytest.param(Asked(OZ, "CREATE", NAMESPACE, namespace("gitops-2")), (), (), id="another-namespace"),
         pytest.param(Asked(OZ, "CREATE", NETPOL, policy("gitops", "gitops")), (), (), id="a-policy-in-it"),
         pytest.param(

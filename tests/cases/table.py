@@ -566,7 +566,7 @@ def _guardrails() -> list[Case]:
             asked = create(ADA, policy("checkout-dev", spec=each))  # type: ignore[arg-type]  # wrong on purpose
             cases.append(Case(f"{topic}/deny-{name}", asked, (MALFORMED,), UNREAD))
     cases.append(
-        Case("from-anywhere/allow-where-the-workspace-says-so", create(OZ, policy("open-dev", spec=allow_all)))
+        Case("from-anywhere/allow-where-the-workspace-says-so", create(OZ, policy("plaza-dev", spec=allow_all)))
     )
     return cases
 
@@ -992,7 +992,7 @@ def _workspaces() -> list[Case]:
     owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": "a", "uid": "1"}
     adopted = {**mine, "metadata": {"name": "checkout", "ownerReferences": [owner]}}
     account = grant("WorkspaceAdmin", "ci", kind="ServiceAccount", namespace="checkout-dev")
-    opened, wide = of("payments", team, fromAnywhere="Allow"), of("search", name="open", fromAnywhere="Allow")
+    opened, wide = of("payments", team, fromAnywhere="Allow"), of("search", name="plaza", fromAnywhere="Allow")
     odd = tenant("Workspace", "checkout", {"project": "payments", "roles": [grant("OrgAdmin", "checkout-team")]})
     both = Caller("both", ("payments-admins", "search-admins"))
     allowed = {
@@ -1018,9 +1018,9 @@ def _workspaces() -> list[Case]:
         "wider-value-stays": _sided(
             caller=SAM,
             old=wide,
-            new=of("search", team, name="open", fromAnywhere="Allow"),
+            new=of("search", team, name="plaza", fromAnywhere="Allow"),
         ),
-        "wider-value-goes": _sided(caller=SAM, old=wide, new=of("search", name="open")),
+        "wider-value-goes": _sided(caller=SAM, old=wide, new=of("search", name="plaza")),
         "org-admin-widens": _sided(caller=OZ, old=mine, new=opened),
         "narrowed": _sided(caller=PAM, old=mine, new=of("payments", team, readers, crossProject="Deny")),
         "as-wide-as-above": _sided(caller=PAM, old=mine, new=of("payments", team, readers, crossProject="Allow")),
@@ -1105,10 +1105,10 @@ def _workspaces() -> list[Case]:
         "moved-with-what-is-wider": _sided(
             caller=both,
             old=wide,
-            new=of(name="open", fromAnywhere="Allow"),
+            new=of(name="plaza", fromAnywhere="Allow"),
         ),
         "widened-elsewhere-too": _sided(
-            caller=SAM, old=wide, new=of("search", name="open", fromAnywhere="Allow", toAnywhere="Allow")
+            caller=SAM, old=wide, new=of("search", name="plaza", fromAnywhere="Allow", toAnywhere="Allow")
         ),
         "everybody-is-admin": _sided(
             caller=OZ, old=mine, new=of("payments", team, grant("WorkspaceAdmin", AUTHENTICATED))

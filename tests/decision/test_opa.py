@@ -411,6 +411,6 @@ def test_who_holds_which_role_is_asked_of_the_rules(gate: Gate, tree: Tree, loop
 
     assert asked("ada", "checkout-team") == {"Workspace/checkout": frozenset({"WorkspaceAdmin"})}
     assert asked("ivan") == {"Organization/acme": frozenset({"InfraAdmin"})}
-    assert asked("system:serviceaccount:ci:deployer") == {"Workspace/open": frozenset({"WorkspaceAdmin"})}
+    assert asked("system:serviceaccount:ci:deployer") == {"Workspace/plaza": frozenset({"WorkspaceAdmin"})}
     assert asked("system:serviceaccount:elsewhere:deployer") == {}
     assert asked("", "checkout-team", "acme-admins") == {}

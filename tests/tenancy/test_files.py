@@ -52,7 +52,7 @@ def marked(text: str) -> int:
 def test_the_example_is_a_tree(tree: Tree) -> None:
     """Every kind of manifest in the folder of the cases arrives where it belongs."""
     assert tree.organization.name == "acme"
-    assert {"Project/payments", "Project/search", "Workspace/checkout", "Workspace/open"} <= set(tree.tenants)
+    assert {"Project/payments", "Project/search", "Workspace/checkout", "Workspace/plaza"} <= set(tree.tenants)
     assert set(tree.baselines) == {"zero-trust", "edge"}
     assert tree.place_of("checkout-dev").path == ("Workspace/checkout", "Project/payments", "Organization/acme")
     assert tree.place_of("lost").standing == Standing.ORPHANED
