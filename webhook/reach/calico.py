@@ -22,6 +22,7 @@ _CALICO_NAME = "projectcalico.org/name"
 """What Calico puts on a namespace beside Kubernetes' own label of its name."""
 _OPENS = frozenset({"Allow", "Pass"})
 _CLOSES = frozenset({"Deny", "Log"})
+_FURTHER_PEERS = ("serviceAccounts", "services")
 _LABEL = r"(?P<key>[-A-Za-z0-9_./]+)"
 _VALUE = r"(?:'[^']*'|\"[^\"]*\")"
 _TERMS = tuple(
@@ -52,6 +53,11 @@ class _Entity(_Model):
     ports: tuple[StrictInt | StrictStr, ...] = ()
     notPorts: tuple[StrictInt | StrictStr, ...] = ()  # noqa: N815
 
+    @property
+    def selects(self) -> bool:
+        """Whether it is about pods; those of the policy's own namespace where it names no namespaces."""
+        return bool(self.selector or self.notSelector or self.namespaceSelector)
+
 
 class _Rule(_Model):
     action: StrictStr
@@ -68,7 +74,8 @@ class _Rule(_Model):
     def conditions(self, local: _Entity, remote: _Entity) -> dict[str, Any]:
         """Return what it says beside its peers, all of which narrows it."""
         beside = self.model_dump(exclude={"action", "metadata", "source", "destination"}, exclude_defaults=True)
-        peers = {"nets", "notNets", "selector", "namespaceSelector"}
+        # Beside a selector the addresses are a further condition on the same pods.
+        peers = {"selector", "namespaceSelector"} | (set() if remote.selects else {"nets", "notNets"})
         return beside | {
             key: value
             for key, value in (
@@ -105,12 +112,11 @@ def read_calico_policy(raw: Mapping[str, Any]) -> Meaning:
     if spec.tier != "default":
         # Another tier is asked before the namespace's other policies.
         found.unknown("spec.tier", spec.tier)
-    for each in spec.types:
-        if each not in {"Ingress", "Egress"}:
-            found.unknown("spec.types", each)
-    types = spec.types or (("Egress",) if spec.egress and not spec.ingress else ("Ingress", "Egress"))
-    ingress = tuple(_rules("ingress", spec.ingress, found)) if "Ingress" in types else None
-    egress = tuple(_rules("egress", spec.egress, found)) if "Egress" in types else None
+    types = {each.casefold() for each in spec.types} or {"ingress", "egress"}
+    for each in sorted(types - {"ingress", "egress"}):
+        found.unknown("spec.types", each)
+    ingress = tuple(_rules("ingress", spec.ingress, found)) if "ingress" in types else None
+    egress = tuple(_rules("egress", spec.egress, found)) if "egress" in types else None
     found.around = b""
     rules = (*spec.ingress, *spec.egress)
     return Meaning(
@@ -119,6 +125,8 @@ def read_calico_policy(raw: Mapping[str, Any]) -> Meaning:
         egress=egress,
         # They are asked in order, so what a denial closes depends on every rule.
         denials=canonical([each.model_dump() for each in rules]) if _closing(rules) else b"",
+        # It may come before a denial of another policy now.
+        rank=canonical(spec.order),
         malformed=tuple(found.malformed),
         not_understood=found.not_understood,
     )
@@ -138,7 +146,20 @@ def read_calico_set(raw: Mapping[str, Any]) -> Meaning:
     _unknown("spec.", spec, found)
     nets = union(found.cidr("spec.nets", _with_prefix(each)) for each in spec.nets)
     rules = (Rule("spec.nets", nets, frozenset(), everybody=False),)
-    return Meaning(Selector(), rules, rules, malformed=tuple(found.malformed), not_understood=found.not_understood)
+    return Meaning(
+        Selector(),
+        rules,
+        rules,
+        rank=canonical(_labels(raw)),
+        malformed=tuple(found.malformed),
+        not_understood=found.not_understood,
+    )
+
+
+def _labels(raw: Mapping[str, Any]) -> Any:
+    """Return what policies may select an object by: in Calico's older group the labels may stand in an annotation."""
+    metadata = raw.get("metadata") or {}
+    return [metadata.get("labels"), (metadata.get("annotations") or {}).get("projectcalico.org/metadata")]
 
 
 def read_nothing(raw: Mapping[str, Any]) -> Meaning:
@@ -181,9 +202,9 @@ def _rules(direction: Direction, rules: tuple[_Rule, ...], found: Findings) -> I
         conditions = rule.conditions(local, remote)
         ports = frozenset({canonical(conditions)}) if conditions else frozenset[bytes]()
         addresses, peers = _peer(f"{path}.{side}", remote, found)
-        # With a peer that is not understood it opens to that one alone.
         everybody = addresses == EVERYWHERE and not remote.nets and not remote.notNets
-        if everybody and remote.model_extra:
+        if everybody and any(map((remote.model_extra or {}).get, _FURTHER_PEERS)):
+            # Nobody knows whom these stand for, but not for everybody.
             continue
         yield Rule(path, addresses, ports, everybody=everybody, peers=peers)
 
@@ -192,7 +213,7 @@ def _peer(path: str, entity: _Entity, found: Findings) -> tuple[Addresses, tuple
     """Return the addresses and the pods that an entity selects; what it excludes by selector selects nothing."""
     without = union(found.cidr(f"{path}.notNets", _with_prefix(each)) for each in entity.notNets)
     nets = union(found.cidr(f"{path}.nets", _with_prefix(each)) for each in entity.nets)
-    if not entity.selector and not entity.namespaceSelector:
+    if not entity.selects:
         return (nets if entity.nets else EVERYWHERE) - without, ()
     namespaces = None
     if entity.namespaceSelector:

@@ -30,8 +30,10 @@ _WORLD: Mapping[str, Addresses] = {
     "world-ipv6": Addresses(ipv6=EVERYWHERE.ipv6),
     "all": EVERYWHERE,
 }
-_EVERY_POD = frozenset({"all", "cluster", "unmanaged", "init"})
-"""Entities that pods of any namespace are or can be."""
+_EVERY_POD = frozenset({"all", "cluster"})
+_SOME_PODS = frozenset({"unmanaged", "init"})
+"""Entities that pods of any namespace can be, at times."""
+_FURTHER_PEERS = ("fromNodes", "fromGroups", "toNodes", "toGroups", "toFQDNs", "toServices")
 _NODES = frozenset({"host", "remote-node", "health", "kube-apiserver", "none"})
 
 
@@ -171,16 +173,19 @@ def _rule(path: str, direction: Direction, rule: _Rule, found: Findings) -> Rule
     for name in ("Endpoints", "CIDR", "CIDRSet", "Entities"):
         if (foreign := getattr(rule, f"{other}{name}")) is not None:
             found.unknown(f"{path}.{other}{name}", len(foreign))
-    ports = _ports(rule)
+    ports = _ports(rule, found)
     endpoints, cidrs, sets, entities = (
         getattr(rule, f"{side}{name}") for name in ("Endpoints", "CIDR", "CIDRSet", "Entities")
     )
     if endpoints is cidrs is sets is entities is None:
         # With a peer that is not understood it opens to that one alone.
-        return Rule(path, EVERYWHERE, ports, everybody=True) if ports and not rule.model_extra else None
-    # Whether an empty list of peers means none or all was Cilium's own doubt once: count it as all.
+        further = any(map((rule.model_extra or {}).get, _FURTHER_PEERS))
+        says = (rule.toPorts or rule.icmps) and not further
+        return Rule(path, EVERYWHERE, ports, everybody=True) if says else None
+    # Whether an empty list of peers means none or all was Cilium's own doubt once: it counts as all, and as something
+    # else than all when an update is compared with it.
     if any(each is not None and not each for each in (endpoints, cidrs, sets, entities)):
-        return Rule(path, EVERYWHERE, ports, everybody=True)
+        return Rule(path, EVERYWHERE, frozenset({("empty", found.around)}), everybody=True)
     addresses = [found.cidr(f"{path}.{side}CIDR", _with_prefix(each)) for each in cidrs or ()]
     addresses += [_cidr_rule(f"{path}.{side}CIDRSet[{index}]", each, found) for index, each in enumerate(sets or ())]
     addresses += [_WORLD[each] for each in entities or () if each in _WORLD]
@@ -194,6 +199,8 @@ def _entity(path: str, entity: str, found: Findings) -> Peer | None:
     """Return the pods that an entity stands for, None for none."""
     if entity in _EVERY_POD:
         return Peer(path, Selector(), Selector())
+    if entity in _SOME_PODS:
+        return Peer(path, Selector(), Selector(frozenset({Requirement(f"reserved:{entity}", "Exists")})))
     if entity not in _NODES and entity not in _WORLD:
         found.unknown(path, entity)
     return None
@@ -211,6 +218,9 @@ def _with_prefix(cidr: str) -> str:
     return cidr if "/" in cidr else f"{cidr}/{128 if ':' in cidr else 32}"
 
 
-def _ports(rule: _Rule) -> Ports:
+def _ports(rule: _Rule, found: Findings) -> Ports:
+    if rule.model_extra or any(each.model_extra for each in (*(rule.fromCIDRSet or ()), *(rule.toCIDRSet or ()))):
+        # What is not understood may narrow the rule: only the same rule opens no more.
+        return frozenset({("whole", found.around)})
     said = {"toPorts": rule.toPorts or (), "icmps": rule.icmps or ()}
     return frozenset((field, canonical(each)) for field, entries in said.items() for each in entries)

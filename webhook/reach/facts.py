@@ -30,6 +30,7 @@ COMPARED = 200_000
 """How many rules and ranges, times ports, are compared with the old object's before it counts as wider."""
 RANGES = 20_000
 """How many ranges of addresses may stand beside a policy that opens some: one tenant must not keep the gate busy."""
+_OF_RULES = ("spec.ingress[", "spec.egress[")
 _BOUNDING = frozenset({NAME_LABEL, WORKSPACE_LABEL, PROJECT_LABEL})
 """The labels of which one has to be named for a selector of namespaces to be bounded (contract, section 4)."""
 
@@ -115,12 +116,11 @@ def reach_of(
         ingress, egress = (_direction(each, (new, old), others, how) for each in get_args(Direction))
     except UnreadableError as error:
         return Reach(unreadable=(str(error),))
-    known = set(old.not_understood.values()) if old else set()
     return Reach(
         malformed=new.malformed,
         malformed_before=_sayings(old).issuperset(_sayings(new)),
         not_understood=tuple(new.not_understood)[:MOST_TOLD],
-        not_understood_before=known.issuperset(new.not_understood.values()),
+        not_understood_before=_understood_no_less(old, new),
         not_understood_beside=tuple(line for each in others for line in each.not_understood)[:MOST_TOLD],
         ingress=ingress,
         egress=egress,
@@ -130,6 +130,12 @@ def reach_of(
 def _sayings(read: Meaning | None) -> set[str]:
     """Return what is malformed, wherever it stands."""
     return {line.partition(": ")[2] for line in read.malformed} if read else set()
+
+
+def _understood_no_less(old: Meaning | None, new: Meaning) -> bool:
+    """Say whether the old object said all that is not understood, and meant no less by it."""
+    said = set(old.not_understood.values()) if old else set()
+    return not new.not_understood or (_comparable(old, new) and said.issuperset(new.not_understood.values()))
 
 
 def _old(old_spec: object, read: Reader) -> Meaning | None:
@@ -182,11 +188,18 @@ def _crossing(selectors: Iterable[tuple[str, Selector]], crosses: Crosses) -> It
 
 def _touched(rules: Iterable[Rule], alone: Addresses, protected: Mapping[str, Addresses]) -> dict[str, str]:
     """Return, by protected range, the path of a rule that leads into it, empty where none does."""
-    touched = {cidr for cidr, addresses in protected.items() if alone.meets(addresses)}
-    return {
-        cidr: next((rule.path for rule in rules if cidr in touched and rule.addresses.meets(addresses)), "")
-        for cidr, addresses in protected.items()
-    }
+    paths = dict.fromkeys(protected, "")
+    wanted = {cidr for cidr, addresses in protected.items() if alone.meets(addresses)}
+    whole = union(protected[cidr] for cidr in wanted)
+    for rule in rules:
+        # Most rules lead into none, and there may be thousands of both.
+        if rule.addresses.meets(whole):
+            found = {cidr for cidr in wanted if rule.addresses.meets(protected[cidr])}
+            paths |= dict.fromkeys(found, rule.path)
+            if found:
+                wanted -= found
+                whole = union(protected[cidr] for cidr in wanted)
+    return paths
 
 
 def _addresses(rules: Iterable[Rule]) -> Addresses:
@@ -244,7 +257,7 @@ def _covers(old: Meaning | None, new: Meaning, direction: Direction) -> bool:
     """Say whether the old object opened all that the new one opens: for the same pods, on the same ports."""
     rules = new.rules(direction) or ()
     before = old.rules(direction) if old else None
-    if old is None or before is None or not _same_pods(old, new) or old.denials not in {b"", new.denials}:
+    if before is None or not _comparable(old, new):
         return not _addresses(rules) and not any(rule.peers for rule in rules)
     # Port by port, for two rules may have become one; no port stands for every port.
     ports = {port for rule in rules for port in rule.ports or {None}}
@@ -257,6 +270,15 @@ def _covers(old: Meaning | None, new: Meaning, direction: Direction) -> bool:
         )
         for port in ports
     )
+
+
+def _comparable(old: Meaning | None, new: Meaning) -> bool:
+    """Say whether nothing but the rules decides what the new one opens more than the old one."""
+    if old is None or not _same_pods(old, new):
+        return False
+    # What stood beside the rules and is not understood may have narrowed them.
+    besides = {said for path, said in old.not_understood.items() if not path.startswith(_OF_RULES)}
+    return old.denials in {b"", new.denials} and old.rank == new.rank and besides.issubset(new.not_understood.values())
 
 
 def _same_pods(old: Meaning, new: Meaning) -> bool:

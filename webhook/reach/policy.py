@@ -1,5 +1,6 @@
 """What a policy means, whichever kind says it: the pods it selects and what each of its rules opens to them."""
 
+import re
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -14,6 +15,8 @@ from webhook.selector import Selector
 Direction = Literal["ingress", "egress"]
 Ports = frozenset[Hashable]
 """What a rule says beside its peers: ports, protocols, ICMP types. Empty means all."""
+
+_INDEX = re.compile(r"\[[0-9]+\]", re.ASCII)
 
 MOST_TOLD = 20
 """Lines of one sort about one policy; whoever mends these is told the rest then."""
@@ -49,7 +52,8 @@ class Meaning:
     Which pods a policy selects and what it opens; a direction without effect is None.
 
     `pods` are None where it is not understood which they are, so it may be any. `denials` is what a CNI's kind closes
-    besides, in words that are the same for the same denials. `malformed` are lines on what the API server refuses or
+    besides, in words that are the same for the same denials, `rank` what decides when it counts among others.
+    `malformed` are lines on what the API server refuses or
     tools read differently, and that counts as Go reads it. `not_understood` is what a CNI's kind says and we do not
     understand: what it says, by where it stands.
     """
@@ -58,6 +62,7 @@ class Meaning:
     ingress: tuple[Rule, ...] | None
     egress: tuple[Rule, ...] | None
     denials: bytes = b""
+    rank: bytes = b""
     malformed: tuple[str, ...] = ()
     not_understood: Mapping[str, bytes] = field(default_factory=lambda: MappingProxyType({}))
 
@@ -98,8 +103,8 @@ class Findings:
         return read
 
     def unknown(self, path: str, value: object) -> None:
-        """Take note of something that is not understood."""
-        self.not_understood[path] = canonical(value) + self.around
+        """Take note of something that is not understood; which rule of its direction it stands in does not matter."""
+        self.not_understood[path] = b"%s %s %s" % (_INDEX.sub("", path).encode(), canonical(value), self.around)
 
     def _malformed(self, line: str) -> None:
         if len(self.malformed) < MOST_TOLD:

@@ -53,7 +53,8 @@ class Borders:
             case Standing.OWNED if place.project == self.project:
                 return False
             case Standing.OWNED:
-                return self._matches(selector, place.workspace, place.project)
+                named = selector.joined(Selector(frozenset({_is(NAME_LABEL, name)})))
+                return self._matches(named, place.workspace, place.project)
             case _:
                 # Whoever creates or adopts it may be anybody.
                 return True
