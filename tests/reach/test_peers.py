@@ -34,7 +34,7 @@ def facts(spec: Json, old: Json | None = None, reading: Reading | None = None) -
 
 def from_namespaces(*selectors: Json | None) -> Json:
     """Return a policy that lets such namespaces in; None for the pods of its own."""
-    peers = [{"podSelector": {}} if each is None else {"namespaceSelector": each} for each in selectors]
+    peers: list[Json] = [{"podSelector": {}} if each is None else {"namespaceSelector": each} for each in selectors]
     return {"podSelector": {}, "ingress": [{"from": peers}]}
 
 
@@ -235,20 +235,20 @@ NAMESPACES: dict[str, Labels] = {"own": {"team": "a"}, "one": {"team": "a"}, "tw
 BLOCKS = ["10.0.0.0/8", "11.0.0.0/8"]
 PORTS: list[Json] = [{"port": 80}, {"port": 443}]
 
-pods = st.one_of(
+pods: st.SearchStrategy[Json] = st.one_of(
     st.just({}),
     st.sampled_from(["a", "b"]).map(lambda app: {"matchLabels": {"app": app}}),
     st.sampled_from(["Exists", "DoesNotExist"]).map(lambda operator: expression("app", operator)),
     st.sampled_from(["In", "NotIn"]).map(lambda operator: expression("app", operator, "a", "b")),
 )
-of_namespaces = st.one_of(
+of_namespaces: st.SearchStrategy[Json] = st.one_of(
     st.just({}),
     st.sampled_from(["a", "b"]).map(lambda team: {"matchLabels": {"team": team}}),
     st.just(expression("team", "Exists")),
     st.just({"matchLabels": {NAME: "one"}}),
     st.just(expression(NAME, "In", "one", "two")),
 )
-peers = st.one_of(
+peers: st.SearchStrategy[Json] = st.one_of(
     pods.map(lambda each: {"podSelector": each}),
     of_namespaces.map(lambda each: {"namespaceSelector": each}),
     st.builds(lambda one, other: {"podSelector": one, "namespaceSelector": other}, pods, of_namespaces),
@@ -384,7 +384,8 @@ def test_what_is_not_understood_is_told_and_the_rest_is_judged() -> None:
 
 def test_where_everything_is_understood_nothing_was_said_before() -> None:
     """There is nothing to be afraid of, whatever the old object was."""
-    for old in (None, cilium(x=1), {"spec": []}):
+    before: list[Json | None] = [None, cilium(x=1), {"spec": []}]
+    for old in before:
         reach = reach_of(cilium(), old, (), Reading(kind=CILIUM))
         assert (reach.not_understood, reach.not_understood_before) == ((), True)
 

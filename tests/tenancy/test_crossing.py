@@ -167,20 +167,22 @@ FOREIGN_WORKSPACES = {"ranking": THEIRS, "new": THEIRS, "other": THEIRS, "newer"
 """Those of other projects: one that there is, and those that may come, some of them in projects that may come."""
 
 requirements = st.one_of(
-    st.builds(
-        Requirement,
-        st.just(key),
-        st.sampled_from(["In", "NotIn"]),
-        st.frozensets(st.sampled_from(values), min_size=1, max_size=3),
-    )
-    | st.builds(Requirement, st.just(key), st.sampled_from(["Exists", "DoesNotExist"]))
-    for key, values in {
-        NAME_LABEL: (*NAMES, "d"),
-        WORKSPACE_LABEL: ("checkout", "ranking", "new"),
-        PROJECT_LABEL: (OURS, THEIRS, "new"),
-        ORGANIZATION_LABEL: ("acme", "umbrella"),
-        TEAM: TEAMS,
-    }.items()
+    [
+        st.builds(
+            Requirement,
+            st.just(key),
+            st.sampled_from(["In", "NotIn"]),
+            st.frozensets(st.sampled_from(values), min_size=1, max_size=3),
+        )
+        | st.builds(Requirement, st.just(key), st.sampled_from(["Exists", "DoesNotExist"]))
+        for key, values in {
+            NAME_LABEL: (*NAMES, "d"),
+            WORKSPACE_LABEL: ("checkout", "ranking", "new"),
+            PROJECT_LABEL: (OURS, THEIRS, "new"),
+            ORGANIZATION_LABEL: ("acme", "umbrella"),
+            TEAM: TEAMS,
+        }.items()
+    ]
 )
 worlds = st.dictionaries(st.sampled_from(NAMES), st.sampled_from(["", *WORKSPACES]))
 
