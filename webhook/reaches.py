@@ -72,7 +72,9 @@ def _standing(tree: Tree, places: Places, meanings: Meanings) -> tuple[Reach, ..
         return ()
     standing = tree.standing_policies(place.namespace, but="")
     reading = _reading(tree, place, meanings)
-    told = [_reach_of_standing(each, standing, reading) for each in standing[:MOST_STANDING]]
+    # Beside each other alone: a thousand beside a thousand would keep everybody waiting.
+    judged = standing[:MOST_STANDING]
+    told = [_reach_of_standing(each, judged, reading) for each in judged]
     if len(standing) > MOST_STANDING:
         why = "more policies stand there than are judged at once: `kubectl get networkpolicies` shows them"
         told.append(Reach(policy=f"{len(standing) - MOST_STANDING} further policies", unreadable=(why,)))

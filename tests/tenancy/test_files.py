@@ -472,6 +472,38 @@ def test_names_may_come_in_any_order(tmp_path: Path) -> None:
     assert loading.tree.place_of("dev").baselines == ("b",)
 
 
+@pytest.mark.parametrize(
+    ("api_version", "kind", "named"),
+    [
+        ("cilium.io/v2", "CiliumNetworkPolicy", "CiliumNetworkPolicy"),
+        ("crd.projectcalico.org/v1", "NetworkPolicy", "NetworkPolicy.crd.projectcalico.org"),
+        ("crd.projectcalico.org/v1", "NetworkSet", "NetworkSet.crd.projectcalico.org"),
+        ("projectcalico.org/v3", "NetworkPolicy", "NetworkPolicy.projectcalico.org"),
+        ("projectcalico.org/v3", "NetworkSet", "NetworkSet.projectcalico.org"),
+    ],
+)
+def test_a_cnis_policy_is_state_of_its_own_kind(tmp_path: Path, api_version: str, kind: str, named: str) -> None:
+    """It is kept whole, beside one of Kubernetes with its name; two of one kind and name are two."""
+    text = f"apiVersion: {api_version}\nkind: {kind}\nmetadata: {{name: web, namespace: a}}\nspec: {{x: 1}}\n"
+    ours = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: web, namespace: a}\nspec: {}\n"
+    loading = load(tmp_path, f"{text}---\n{ours}")
+    assert loading.tree, loading.errors
+    assert [(each.kind, each.name) for each in loading.tree.policies_in("a")] == [
+        (named, "web"),
+        ("NetworkPolicy", "web"),
+    ]
+    assert loading.tree.policies_in("a")[0].spec == {
+        "apiVersion": api_version,
+        "kind": kind,
+        "metadata": {"name": "web", "namespace": "a"},
+        "spec": {"x": 1},
+    }
+    (error,) = load(tmp_path, f"{text}---\n{text}").errors
+    assert "web" in str(error)
+    (error,) = load(tmp_path, f"apiVersion: {api_version}\nkind: {kind}\nmetadata: {{name: web}}\n").errors
+    assert f"a {kind} that stands for one in the cluster needs metadata.namespace" in str(error)
+
+
 def test_namespaces_and_policies_are_taken_as_they_are(tmp_path: Path) -> None:
     """They are state: unknown fields, odd names and specs that nobody can read are loaded and judged."""
     loading = load(

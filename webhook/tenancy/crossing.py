@@ -8,7 +8,7 @@ change bound nothing: who owns a namespace of another project could put them on 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from webhook.model import ORGANIZATION_LABEL, PROJECT_LABEL, WORKSPACE_LABEL, Standing
+from webhook.model import ORGANIZATION_LABEL, PROJECT_LABEL, RESERVED, WORKSPACE_LABEL, Standing
 from webhook.selector import NAME_LABEL, Requirement, Selector
 from webhook.tenancy.tree import Tree
 
@@ -46,9 +46,12 @@ class Borders:
 
     def _outside(self, name: str, selector: Selector) -> bool:
         """Say whether a namespace is one of another project, or none at all, and the selector can match it."""
+        if name in RESERVED:
+            # Nobody's, whether or not we have seen it.
+            return False
         place = self.tree.place_of(name)
         match place.standing:
-            case Standing.UNOWNED | Standing.RESERVED:
+            case Standing.UNOWNED:
                 return False
             case Standing.OWNED if place.project == self.project:
                 return False
@@ -81,7 +84,8 @@ def _is(key: str, value: str) -> Requirement:
 
 
 def _possible(selector: Selector, also: Iterable[Requirement]) -> bool:
-    return selector.joined(Selector(frozenset(also))).satisfiable()
+    named = Requirement(NAME_LABEL, "Exists")
+    return selector.joined(Selector(frozenset({named, *also}))).satisfiable()
 
 
 def _told(what: str, names: list[str]) -> str:
