@@ -606,7 +606,7 @@ def test_a_tenant_is_known_as_it_was_and_would_be(tree: Tree, asked: Asked, new:
     assert found.tenancy
     assert (found.tenancy.new and found.tenancy.new.project) == new
     assert (found.tenancy.old and found.tenancy.old.project) == old
-    assert (found.tenancy.owned, found.tenancy.owns) == (("checkout-dev",), 1)
+    assert (set(found.tenancy.owned), found.tenancy.owns) == ({"checkout-dev", "ready-dev", "drifted-dev"}, 3)
     assert found.unreadable == ""
 
 

@@ -706,6 +706,8 @@ def _calico() -> list[Case]:
             "own-pods": of({"selector": "app == 'web' && has(tier)"}),
             "small-block": of({"nets": ["10.0.0.0/8"]}, field="egress"),
             "namespace-by-name": of({"namespaceSelector": "projectcalico.org/name == 'refunds-dev'"}),
+            # Of its own namespace, as long as it names no other.
+            "all-but-some-pods": of({"notSelector": "app == 'web'"}),
             "denial": of({}, action="Deny"),
             "small-set": nets("10.0.0.0/8"),
         }
@@ -713,7 +715,6 @@ def _calico() -> list[Case]:
             "no-source": (of({}), (FROM_ANYWHERE,)),
             "pass": (of({}, action="Pass"), (FROM_ANYWHERE,)),
             "all-but-some": (of({"notNets": ["10.0.0.0/8"]}), (FROM_ANYWHERE,)),
-            "all-but-some-pods": (of({"notSelector": "app == 'web'"}), (FROM_ANYWHERE,)),
             "halves": (of({"nets": ["0.0.0.0/1", "128.0.0.0/1"]}), (FROM_ANYWHERE,)),
             "no-destination": (of({}, field="egress"), (TO_ANYWHERE, PROTECTED)),
             "metadata": (of({"nets": ["169.254.0.0/16"]}, field="egress"), (PROTECTED,)),

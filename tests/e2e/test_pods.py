@@ -65,20 +65,20 @@ def test_many_pods_that_come_at_once_with_their_namespace_all_start(guarded: Gua
 
 def test_whoever_creates_a_pod_on_its_nodes_network_is_refused(guarded: Guarded) -> None:
     """Its owner, an OrgAdmin and Kubernetes' own controller, whatever the pod will be called."""
-    guarded.create("grounded")
+    guarded.create("hosted")
     for user, who, name in (
         ("wanda", (), "web"),
         ("olga", (), "web"),
         ("root", (REPLICASETS,), "web-"),
         ("root", ("--as=system:kube-controller-manager",), "web"),
     ):
-        told = documents(pod("grounded", name, hostNetwork=True))
+        told = documents(pod("hosted", name, hostNetwork=True))
         said = guarded.refused("create", "--filename=-", *who, user=user, stdin=told)
         if "[guardrail/host-network]" not in said:
             # Not every one of them may create pods at all.
             assert "cannot create resource" in said
             assert user == "root"
-    told = documents(pod("grounded", "web-"))
+    told = documents(pod("hosted", "web-"))
     guarded.kubectl("create", "--filename=-", REPLICASETS, user="root", stdin=told)
 
 
@@ -152,7 +152,7 @@ def test_no_pod_starts_while_nobody_answers(guarded: Guarded, wanda: Reader) -> 
     """In gated namespaces; elsewhere pods start as ever, and those that stand can be deleted."""
     guarded.create("silent")
     guarded.kubectl(*run("silent", "stands"), user="wanda")
-    assert [each["name"] for each in guarded.reader.read(VALIDATING)["webhooks"]][-1] == "pods.validate.portcullis.dev"
+    assert "pods.validate.portcullis.dev" in {each["name"] for each in guarded.reader.read(VALIDATING)["webhooks"]}
     guarded.stop()
     try:
         code, said, _ = answer(wanda, pod("silent"))

@@ -4,6 +4,7 @@ import json
 import subprocess
 from collections.abc import Iterator
 from copy import deepcopy
+from itertools import product
 from typing import Any
 
 import pytest
@@ -129,8 +130,7 @@ def test_our_service_account_may_do_what_is_listed(api: Api) -> None:
     """The bindings hold: every verb on every resource, in the namespace and by the name that the rule says."""
     asked = 0
     for namespace, rule in rules():
-        (group,) = rule["apiGroups"]
-        for resource in rule["resources"]:
+        for resource, group in product(rule["resources"], rule["apiGroups"]):
             what = f"{resource}.{group}"
             for name in rule.get("resourceNames", [""]):
                 for verb in rule["verbs"]:
