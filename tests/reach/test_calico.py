@@ -109,6 +109,8 @@ RULES: dict[str, tuple[Json, Addresses, bool]] = {
     "an empty source": (allow({}), EVERYWHERE, True),
     "no nets": (allow({"nets": []}), EVERYWHERE, True),
     "nets": (allow(TEN), read_cidr("10.0.0.0/8"), False),
+    "zeros that everybody reads": (allow({"nets": ["0064:ff9b::/96", "0.0.0.0/32"]}),
+                                   read_cidr("64:ff9b::/96") | read_cidr("0.0.0.0/32"), False),
     "an address alone": (allow({"nets": ["192.0.2.7", "2001:db8::1"]}),
                          read_cidr("192.0.2.7/32") | read_cidr("2001:db8::1/128"), False),
     "notNets alone": (allow({"notNets": ["10.0.0.0/8"]}), EXCEPT_TEN, False),
@@ -128,6 +130,10 @@ RULES: dict[str, tuple[Json, Addresses, bool]] = {
     "Pass ends at the profile": (allow(action="Pass"), EVERYWHERE, True),
     "an action in another case": (allow(action="allow"), EVERYWHERE, True),
     "services that are not there": (allow({"services": {}}), EVERYWHERE, True),
+    "services without a name": (allow({"services": {"namespace": "x", "name": ""}}), EVERYWHERE, True),
+    "no accounts": (allow({"serviceAccounts": {"names": []}}), EVERYWHERE, True),
+    "accounts by what Calico may not read": (allow({"serviceAccounts": {"selector": "x"}}), EVERYWHERE, True),
+    "services that are none": (allow({"services": ["x"], "serviceAccounts": None}), EVERYWHERE, True),
     "a field that Calico would not know": (allow({"netz": ["10.0.0.0/8"]}), EVERYWHERE, True),
 }  # fmt: skip
 
@@ -193,6 +199,11 @@ READ: dict[str, tuple[str, list[Requirement]]] = {
     "in": ("a in {'b', \"c\"}", [Requirement("a", "In", frozenset("bc"))]),
     "in without blanks": ("a in{'b','c'}", [Requirement("a", "In", frozenset("bc"))]),
     "not in": ("a not  in { 'b' }", [Requirement("a", "NotIn", frozenset("b"))]),
+    "tabs": ("\ta\t==\t'b'\t", [Requirement("a", "In", frozenset("b"))]),
+    "a newline within quotes": ("a == 'b\n'", [Requirement("a", "In", frozenset({"b\n"}))]),
+    "a key that begins like a word": ("instance == 'b'", [Requirement("instance", "In", frozenset("b"))]),
+    "a key with a word in it": ("x.in == 'b'", [Requirement("x.in", "In", frozenset("b"))]),
+    "the longest key": (f"{'a' * 317} == 'b'", [Requirement("a" * 317, "In", frozenset("b"))]),
     "a key with a domain": ("x.io/a-b_c == '1'", [Requirement("x.io/a-b_c", "In", frozenset("1"))]),
     "and": ("a == 'b' && has(c)", [Requirement("a", "In", frozenset("b")), Requirement("c", "Exists")]),
     "and within quotes": ("a == 'b && c' && has(d)",
@@ -216,6 +227,10 @@ STRANGE = [
     "a in 'b'", "a notin {'b'}", "a == 'b' &&", "&& a == 'b'", "a == 'b' && && has(c)", "a == 'b' & has(c)", "has()",
     "has(a b)", "has('a')", "'a' == 'b'", "a == 'b')||(all()", "ä == 'b'", "a == '\\'' || all()", "all() all()",
     "a == 'b'\x00", "a == 'b' //", "x" * 20_001,
+    # A selector of namespaces that some version of Calico cannot read counts as absent there.
+    "a == 'b'\n", "\na == 'b'", "a ==\n'b'", "a == 'b' &&\r\nhas(c)", "\n", "a\fin {'b'}", f"{'a' * 318} == 'b'",
+    "in == 'b'", "in.x == 'b'", "not == 'b'", "has(all)", "contains-x != 'b'", "global in {'b'}",
+    "a\u00a0== 'b'",
 ]  # fmt: skip
 
 
@@ -326,6 +341,8 @@ BAD: dict[str, tuple[Json, str]] = {
     "no action": (policy(ingress=[{}]), "spec.ingress[0].action cannot be read"),
     "a net is a number": (policy(ingress=[allow({"nets": [1]})]), "spec.ingress[0].source.nets[0] cannot be read"),
     "a bad net": (policy(ingress=[allow({"nets": ["x"]})]), "spec.ingress[0].source.nets: 'x/32' is not a CIDR"),
+    "leading zeros": (policy(ingress=[allow({"nets": ["10.0.0.0/8", "010.0.0.0/8"]})]), "which Calico does not read"),
+    "leading zeros of an address alone": (policy(ingress=[allow({"notNets": ["10.0.0.00"]})]), "has leading zeros"),
     "a bad net in notNets": (policy(egress=[allow(destination={"notNets": ["1.2.3.4/33"]})]), "destination.notNets"),
     "a selector is an object": (policy(selector={}), "spec.selector cannot be read"),
     "order is a text": (policy(order="1"), "spec.order"),
@@ -342,7 +359,7 @@ def test_what_cannot_be_read_is_told(raw: Json, told: str) -> None:
 
 def test_odd_addresses_are_told() -> None:
     """And count as Go reads them."""
-    read = read_calico_policy(policy(ingress=[allow({"nets": ["010.0.0.0/8"], "notNets": ["10.1.2.3/16"]})]))
+    read = read_calico_policy(policy(ingress=[allow({"nets": ["10.0.0.0/08"], "notNets": ["10.1.2.3/16"]})]))
     assert [line.partition(": ")[0] for line in read.malformed] == [
         "spec.ingress[0].source.notNets",
         "spec.ingress[0].source.nets",

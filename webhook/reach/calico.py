@@ -22,19 +22,24 @@ _CALICO_NAME = "projectcalico.org/name"
 """What Calico puts on a namespace beside Kubernetes' own label of its name."""
 _OPENS = frozenset({"Allow", "Pass"})
 _CLOSES = frozenset({"Deny", "Log"})
-_FURTHER_PEERS = ("serviceAccounts", "services")
-_LABEL = r"(?P<key>[-A-Za-z0-9_./]+)"
+_FURTHER_PEERS = (("services", "name"), ("serviceAccounts", "names"))
+"""Fields that stand for peers which are not understood, with what has to be in them so that they stand for any."""
+# No more than Calico reads, in any version of it: a selector of namespaces that it cannot read counts as absent there,
+# which is every namespace. Its blanks are spaces and tabs, and some versions take a word for an operator anywhere.
+_LABEL = r"(?P<key>(?!(?:in|not|contains|starts|ends|has|all|global)\b)[-A-Za-z0-9_./]{1,317})"
 _VALUE = r"(?:'[^']*'|\"[^\"]*\")"
+_VALUES = rf"[ \t]*{_VALUE}(?:[ \t]*,[ \t]*{_VALUE})*[ \t]*"
 _TERMS = tuple(
-    re.compile(rf"\s*{pattern}\s*", re.ASCII)
+    re.compile(rf"[ \t]*{pattern}[ \t]*", re.ASCII)
     for pattern in (
-        r"all\(\s*\)",
-        rf"(?P<no>!\s*)?has\(\s*{_LABEL}\s*\)",
-        rf"{_LABEL}\s*(?P<sign>==|!=)\s*(?P<value>{_VALUE})",
-        rf"{_LABEL}\s+(?P<out>not\s+)?in\s*\{{(?P<values>\s*{_VALUE}(?:\s*,\s*{_VALUE})*\s*)\}}",
+        r"all\([ \t]*\)",
+        rf"(?P<no>![ \t]*)?has\([ \t]*{_LABEL}[ \t]*\)",
+        rf"{_LABEL}[ \t]*(?P<sign>==|!=)[ \t]*(?P<value>{_VALUE})",
+        rf"{_LABEL}[ \t]+(?P<out>not[ \t]+)?in[ \t]*\{{(?P<values>{_VALUES})\}}",
     )
 )
 _AND = re.compile(rf"((?:[^'\"&]|{_VALUE})*)(?:&&|\Z)", re.ASCII)
+_LEADING_ZEROS = re.compile(r"(?:[0-9]{1,10}\.){0,3}0[0-9]+(?:\.|/|\Z)", re.ASCII)
 _LONGEST = 20_000
 """Characters in a selector."""
 
@@ -144,7 +149,7 @@ def read_calico_set(raw: Mapping[str, Any]) -> Meaning:
     """
     spec, found = _validated(_SET, raw), Findings()
     _unknown("spec.", spec, found)
-    nets = union(found.cidr("spec.nets", _with_prefix(each)) for each in spec.nets)
+    nets = union(_net("spec.nets", each, found) for each in spec.nets)
     rules = (Rule("spec.nets", nets, frozenset(), everybody=False),)
     return Meaning(
         Selector(),
@@ -203,7 +208,7 @@ def _rules(direction: Direction, rules: tuple[_Rule, ...], found: Findings) -> I
         ports = frozenset({canonical(conditions)}) if conditions else frozenset[bytes]()
         addresses, peers = _peer(f"{path}.{side}", remote, found)
         everybody = addresses == EVERYWHERE and not remote.nets and not remote.notNets
-        if everybody and any(map((remote.model_extra or {}).get, _FURTHER_PEERS)):
+        if everybody and _names_others(remote):
             # Nobody knows whom these stand for, but not for everybody.
             continue
         yield Rule(path, addresses, ports, everybody=everybody, peers=peers)
@@ -211,8 +216,8 @@ def _rules(direction: Direction, rules: tuple[_Rule, ...], found: Findings) -> I
 
 def _peer(path: str, entity: _Entity, found: Findings) -> tuple[Addresses, tuple[Peer, ...]]:
     """Return the addresses and the pods that an entity selects; what it excludes by selector selects nothing."""
-    without = union(found.cidr(f"{path}.notNets", _with_prefix(each)) for each in entity.notNets)
-    nets = union(found.cidr(f"{path}.nets", _with_prefix(each)) for each in entity.nets)
+    without = union(_net(f"{path}.notNets", each, found) for each in entity.notNets)
+    nets = union(_net(f"{path}.nets", each, found) for each in entity.nets)
     if not entity.selects:
         return (nets if entity.nets else EVERYWHERE) - without, ()
     namespaces = None
@@ -225,13 +230,23 @@ def _peer(path: str, entity: _Entity, found: Findings) -> tuple[Addresses, tuple
     return nets - without, (Peer(path, namespaces, pods),) if pods is not None else ()
 
 
+def _names_others(remote: _Entity) -> bool:
+    """Say whether it names peers that are not understood."""
+    extra = remote.model_extra or {}
+    further = [(extra.get(field), name) for field, name in _FURTHER_PEERS]
+    return any(isinstance(value, Mapping) and bool(value.get(name)) for value, name in further)
+
+
 def _of_namespace(each: Requirement) -> Requirement:
     return Requirement(NAME_LABEL, each.operator, each.values) if each.key == _CALICO_NAME else each
 
 
-def _with_prefix(cidr: str) -> str:
-    """Return the CIDR of what Calico also takes for one: an address alone."""
-    return cidr if "/" in cidr else f"{cidr}/{128 if ':' in cidr else 32}"
+def _net(path: str, text: str, found: Findings) -> Addresses:
+    """Return the addresses of a CIDR or, as Calico also takes it, of an address alone; raises `UnreadableError`."""
+    if _LEADING_ZEROS.match(text):
+        # Calico leaves out what it cannot read, and a rule without nets is for everybody.
+        raise UnreadableError(f"{path}: {text} has leading zeros, which Calico does not read")
+    return found.cidr(path, text if "/" in text else f"{text}/{128 if ':' in text else 32}")
 
 
 def _selector(path: str, text: str, found: Findings) -> Selector | None:
@@ -248,7 +263,7 @@ def _selector(path: str, text: str, found: Findings) -> Selector | None:
 
 def _terms(text: str) -> Iterator[list[Requirement] | None]:
     """Yield the requirements of each term, None for one that is not understood; an empty text is `all()`."""
-    if not text.strip():
+    if not text.strip(" \t"):
         return
     at = 0
     while at <= len(text):
