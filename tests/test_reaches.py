@@ -1,6 +1,7 @@
 """What is gathered of policies: of the one under review, and of those that stand in a namespace under review."""
 
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -79,7 +80,7 @@ def standing(name: str, spec: object, kind: PolicyKind = "NetworkPolicy", **labe
 
 def reaches(tree: Tree, asked: Asked) -> tuple[Reach, ...]:
     """Return what is gathered of a request as the API server sends it."""
-    return gather(read_review(orjson.dumps(asked.review())), tree, ()).reaches
+    return gather(read_review(orjson.dumps(asked.review())), tree, (), now=datetime(2026, 11, 21, tzinfo=UTC)).reaches
 
 
 def changed(old: dict[str, str] | None, new: dict[str, str], name: str = "dev") -> Asked:
