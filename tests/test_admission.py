@@ -46,12 +46,12 @@ from tests.cases.table import (
     TO_ANYWHERE,
 )
 from tests.conftest import TREE, Loop
-from webhook.admission import Gate, Record
+from webhook.admission import MANY, Gate, Record
 from webhook.decision.bundle import Bundle
 from webhook.decision.opa import LocalOpa
 from webhook.decision.process import OpaProcess
 from webhook.errors import ClusterError, NoDecisionError, ReviewError
-from webhook.model import Enforcement, Namespace
+from webhook.model import Enforcement, Namespace, Policy
 from webhook.settings import BREAK_GLASS_GROUPS
 from webhook.tenancy.files import load_tree
 from webhook.tenancy.tree import Tree
@@ -592,3 +592,24 @@ def test_a_pod_starts_in_an_exempt_namespace(loop: Loop, gate: Gate, days: int, 
     hosted = Asked(ADA, "CREATE", POD, new=pod("checkout-new", hostNetwork=True))
     told = rules_in(validated(loop, reading, hosted)["status"]["message"])
     assert told == ({HOST_NETWORK} if allowed else {HOST_NETWORK, POD_GATE})
+
+
+@pytest.mark.parametrize(
+    ("asked", "count", "beside"),
+    [
+        pytest.param(MINE, MANY, False, id="few-policies"),
+        pytest.param(MINE, MANY + 1, True, id="one-of-many-policies"),
+        pytest.param(STEALS, MANY + 1, True, id="a-namespace-of-many-policies"),
+        pytest.param(POD_EARLY, MANY + 1, False, id="a-pod-which-is-not-compared-with-them"),
+    ],
+)
+def test_one_of_many_policies_is_read_beside_the_others(
+    gate: Gate, loop: Loop, tree: Tree, asked: Asked, count: int, *, beside: bool
+) -> None:
+    """What a tenant has piled up in a namespace keeps nobody else waiting: its turn comes when there is a place."""
+    crowded = dataclasses.replace(
+        tree, _policies={"checkout-dev": tuple(Policy("checkout-dev", f"p{index}", {}, {}) for index in range(count))}
+    )
+    full = dataclasses.replace(gate, tree=lambda: crowded, large=asyncio.Semaphore(0))
+    response = response_of(loop.run(full.validate(orjson.dumps(asked.review()), seconds=0.5)))
+    assert ("could not be gathered" in response.get("status", {}).get("message", "")) == beside, response

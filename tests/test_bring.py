@@ -304,6 +304,21 @@ def test_labels_follow_a_change_of_the_tree() -> None:
     assert len(world.policies()) == 2
 
 
+def test_annotations_that_are_full_keep_no_gate_open() -> None:
+    """Where an owner leaves no room for the state the labels are written without it: its pods are gated."""
+    world = World(Namespace=[live_namespace()])
+
+    async def before(call: Call) -> None:
+        if call.verb == "patch" and "annotations" in call.thing["metadata"]:
+            raise ClusterError("metadata.annotations: Too long", status=422)
+
+    world.memory.before = before
+    worked(world)
+    assert world.namespace()["metadata"]["labels"] == {**OWNED, **DERIVED}
+    assert world.state() is None
+    assert len(world.policies()) == 2
+
+
 def test_a_namespace_is_written_in_the_version_that_was_seen() -> None:
     """So that labels follow from the workspace that it had, and not from one that it has by now."""
     world = World(Namespace=[live_namespace()])

@@ -1,5 +1,6 @@
 """The facts of one request: all that is needed to decide it, and nothing more."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -37,8 +38,10 @@ from tests.cases.reviews import (
 )
 from webhook.decision.document import Document, Kind, Places, Request, User
 from webhook.gather import gather
-from webhook.model import Cover, Namespace, Place, Standing
+from webhook.model import Cover, Namespace, Place, Policy, Standing
+from webhook.reaches import MOST_BYTES, beside
 from webhook.review.envelope import Metadata, read_review
+from webhook.selector import read_selector
 from webhook.tenancy.tree import Tree
 
 ORG = "Organization/acme"
@@ -421,6 +424,111 @@ def test_injected_policies_do_not_count(tree: Tree) -> None:
     (reach,) = document(tree, Asked(ADA, "CREATE", NETPOL, policy("checkout-dev", spec=FROM_TEN))).reaches
     assert reach.ingress
     assert "zero-trust.default-deny" not in reach.ingress.joint_with
+
+
+# What stands in a namespace that changes hands.
+
+PLAZA = namespace("plaza-dev", owned("plaza", "search"))
+
+
+def stolen(caller: Caller = BO) -> Asked:
+    """Ask for the namespace plaza-dev, in which the policy front-door stands, for workspace refunds."""
+    return Asked(caller, "UPDATE", NAMESPACE, namespace("plaza-dev", owned("refunds")), PLAZA)
+
+
+def holding(tree: Tree, *specs: Json) -> Tree:
+    """Return the tree with policies of these specs, and no other, in plaza-dev."""
+    policies = tuple(Policy("plaza-dev", f"policy-{index}", {}, spec) for index, spec in enumerate(specs))
+    return replace(tree, _policies={"plaza-dev": policies})
+
+
+def test_what_stands_in_a_namespace_that_changes_hands_is_told(tree: Tree) -> None:
+    """By name, with what it opens."""
+    (reach,) = document(tree, stolen()).reaches
+    assert reach.policy == "NetworkPolicy front-door"
+    assert reach.ingress
+    assert reach.ingress.unbounded == ("spec.ingress[0]",)
+
+
+def test_what_stands_is_no_fact_of_a_name_that_is_taken(tree: Tree) -> None:
+    """Whoever asks for the name of somebody's namespace gets neither it nor word of what is in it."""
+    taken = Asked(BO, "CREATE", NAMESPACE, namespace("plaza-dev", owned("refunds")))
+    assert document(tree, taken).reaches == ()
+    # What a former owner of the name has left is.
+    gone = replace(tree, namespaces={})
+    assert [each.policy for each in document(gone, taken).reaches] == ["NetworkPolicy front-door"]
+
+
+@pytest.mark.parametrize(
+    ("specs", "judged"),
+    [
+        pytest.param([FROM_TEN] * 50, 50, id="as-many-as-are-judged"),
+        pytest.param([FROM_TEN] * 51, 50, id="too-many"),
+        pytest.param([FROM_TEN, {"x": "x" * MOST_BYTES}, FROM_TEN], 1, id="too-large"),
+    ],
+)
+def test_of_much_that_stands_the_first_is_judged_and_the_rest_told_of(
+    tree: Tree, specs: list[Json], judged: int
+) -> None:
+    """Neither many policies nor large ones make a request cost whatever their owner likes."""
+    told = document(holding(tree, *specs), stolen()).reaches
+    assert [each.policy for each in told[:judged]] == [f"NetworkPolicy policy-{index}" for index in range(judged)]
+    assert [each.policy for each in told[judged:]] == (
+        [f"{len(specs) - judged} further policies"] if len(specs) > judged else []
+    )
+
+
+def test_what_stands_adds_up_with_what_is_judged_alone(tree: Tree) -> None:
+    """With all that stands in a namespace each of fifty would be compared otherwise."""
+    (*told, rest) = document(holding(tree, *[half(first=True)] * 50, half(first=False)), stolen()).reaches
+    assert rest.unreadable
+    assert all(each.ingress and each.ingress.joint_ipv4 == 1 / 8 for each in told)
+
+
+@pytest.mark.parametrize(
+    ("asked", "count"),
+    [
+        pytest.param(stolen(), 1, id="namespace"),
+        pytest.param(Asked(OZ, "CREATE", NETPOL, policy("plaza-dev")), 1, id="policy"),
+        pytest.param(Asked(OZ, "CREATE", CALICO_SET, other_policy(CALICO_SET, "plaza-dev")), 1, id="set"),
+        pytest.param(Asked(OZ, "CREATE", POD, pod("plaza-dev")), 0, id="pod"),
+        pytest.param(Asked(OZ, "DELETE", NETPOL, old=policy("plaza-dev")), 0, id="deletion"),
+        pytest.param(Asked(OZ, "CREATE", NETPOL), 0, id="nothing"),
+        pytest.param(Asked(OZ, "CREATE", NETPOL, policy("nowhere")), 0, id="unknown-namespace"),
+    ],
+)
+def test_how_many_policies_stand_beside_is_known_beforehand(tree: Tree, asked: Asked, count: int) -> None:
+    """By look-up alone, whether or not they are read."""
+    assert beside(read_review(orjson.dumps(asked.review())), tree) == count
+
+
+@pytest.mark.parametrize(
+    ("labels", "kept"),
+    [
+        pytest.param({"tier": "edge"}, ("edge", "zero-trust"), id="the-same-label"),
+        pytest.param({}, ("zero-trust",), id="without-it"),
+        pytest.param({WORKSPACE: "refunds", "tier": "edge"}, ("edge", "zero-trust"), id="in-another-workspace"),
+    ],
+)
+def test_what_a_namespace_keeps_follows_from_its_other_labels(
+    tree: Tree, labels: dict[str, str], kept: tuple[str, ...]
+) -> None:
+    """As if its workspace did not change, so that what goes with a label alone shows."""
+    old = namespace("checkout-dev", owned("checkout", tier="edge"))
+    places = document(tree, Asked(ADA, "UPDATE", NAMESPACE, namespace("checkout-dev", labels), old)).places
+    assert places.kept
+    assert (places.kept.workspace, places.kept.baselines) == ("checkout", kept)
+
+
+def test_what_belonged_to_nobody_is_kept_without_a_label(tree: Tree) -> None:
+    """An empty label would be one that a selector finds."""
+    none = {"matchExpressions": [{"key": WORKSPACE, "operator": "DoesNotExist"}]}
+    tree = replace(tree, _selecting=(("free", read_selector(none)),))
+    asked = Asked(OZ, "UPDATE", NAMESPACE, namespace("monitoring", {"a": "b"}), namespace("monitoring"))
+    places = document(tree, asked).places
+    assert places.kept
+    assert places.old
+    assert places.kept.baselines == places.old.baselines == ("free",)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from webhook.exemption import rfc3339
 from webhook.gather import gather
 from webhook.model import Decision, Mutation, Namespace, Policies
 from webhook.reach.facts import Meanings
+from webhook.reaches import beside
 from webhook.review.answer import decided, mutated, one_line, undecided
 from webhook.review.envelope import ReviewRequest, read_review
 from webhook.review.patch import patch_of
@@ -23,6 +24,9 @@ from webhook.tenancy.tree import Tree
 
 LARGE = 32 * 1024
 """Bytes of a review from which on its facts are gathered beside the event loop."""
+
+MANY = 20
+"""Policies beside the one under review from which on it is the same."""
 
 LARGE_AT_ONCE = 2
 
@@ -156,9 +160,9 @@ class _Case:
         gate = self._gate
         tree = await self._knowing(gate.tree(), seconds)
         facts = partial(gather, self.review, tree, gate.break_glass_groups, gate.meanings, now=self._now)
-        if size <= LARGE:
+        if size <= LARGE and (tree is None or beside(self.review, tree) <= MANY):
             return facts()
-        # The facts of a large object take their time; others are answered meanwhile.
+        # The facts of a large object, or of one among many, take their time; others are answered meanwhile.
         try:
             async with asyncio.timeout(self.left(seconds)):
                 await gate.large.acquire()

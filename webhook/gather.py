@@ -123,8 +123,9 @@ def _place_of_namespace(each: Reviewed | None, tree: Tree, now: datetime) -> Pla
 def _kept(new: Reviewed | None, old: Reviewed | None, tree: Tree) -> Place | None:
     if new is None or old is None:
         return None
-    workspace = old.metadata.labels.get(WORKSPACE_LABEL, "")
-    return tree.place(new.metadata.name, {**new.metadata.labels, WORKSPACE_LABEL: workspace})
+    kept = {key: value for key, value in old.metadata.labels.items() if key == WORKSPACE_LABEL}
+    others = {key: value for key, value in new.metadata.labels.items() if key != WORKSPACE_LABEL}
+    return tree.place(new.metadata.name, {**others, **kept})
 
 
 def _administered(new: Reviewed, held: tuple[str, ...], tree: Tree) -> Iterator[Place]:

@@ -1,20 +1,25 @@
 """Gathers what policies open: the one under review, or those that a namespace under review holds."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
+from itertools import islice
 
 from webhook.decision.document import Places
+from webhook.errors import UnreadableError
 from webhook.model import PROTECTED_CIDRS, Place, Policy, Reach
 from webhook.reach.addresses import Addresses, Range, read_cidr
 from webhook.reach.facts import Meanings, Reading, reach_of
 from webhook.reach.kinds import READERS, kind_of
+from webhook.reach.policy import canonical
 from webhook.review.envelope import Reviewed, ReviewRequest
 from webhook.tenancy.crossing import Borders
 from webhook.tenancy.tree import Tree
 
 MOST_STANDING = 50
 """Policies that stand in a namespace under review and are judged one by one; the others are counted."""
+MOST_BYTES = 128 * 1024
+"""What these may come to as JSON: whoever names a namespace in a request must not keep everybody waiting."""
 _NAT64 = 0x64FF9B << 96
 """64:ff9b::/96, by which IPv6 leads to all of IPv4 (RFC 6052)."""
 
@@ -32,6 +37,17 @@ def reaches(review: ReviewRequest, tree: Tree, places: Places, meanings: Meaning
     others = tree.standing_policies(new.metadata.namespace, but=new.metadata.name, kind=kind)
     reading = replace(_reading(tree, place, meanings), kind=READERS[kind])
     return (reach_of(_content(kind, new), _content(kind, review.old_object), others, reading),)
+
+
+def beside(review: ReviewRequest, tree: Tree) -> int:
+    """Return how many policies stand where the review asks what they open: it takes the longer, the more there are."""
+    new = review.object
+    if new is None or review.operation == "DELETE":
+        return 0
+    if (review.kind.group, review.kind.kind) == ("", "Namespace"):
+        return len(tree.policies_in(new.metadata.name))
+    is_policy = kind_of(review.kind.group, review.kind.kind) in READERS
+    return len(tree.policies_in(new.metadata.namespace)) if is_policy else 0
 
 
 def _content(kind: str, each: Reviewed | None) -> object:
@@ -70,15 +86,30 @@ def _standing(tree: Tree, places: Places, meanings: Meanings) -> tuple[Reach, ..
     place, old = places.new, places.old
     if place is None or (old and old.baselines and (old.workspace, old.project) == (place.workspace, place.project)):
         return ()
+    if old is None and place.namespace in tree.namespaces:
+        # The name is taken, so the request fails whoever sent it.
+        return ()
     standing = tree.standing_policies(place.namespace, but="")
+    judged = tuple(_first(standing))
     reading = _reading(tree, place, meanings)
-    # Beside each other alone: a thousand beside a thousand would keep everybody waiting.
-    judged = standing[:MOST_STANDING]
     told = [_reach_of_standing(each, judged, reading) for each in judged]
-    if len(standing) > MOST_STANDING:
+    if further := len(standing) - len(judged):
         why = "more policies stand there than are judged at once: `kubectl get networkpolicies` shows them"
-        told.append(Reach(policy=f"{len(standing) - MOST_STANDING} further policies", unreadable=(why,)))
+        told.append(Reach(policy=f"{further} further policies", unreadable=(why,)))
     return tuple(told)
+
+
+def _first(standing: Iterable[Policy]) -> Iterator[Policy]:
+    """Yield as many policies as are judged at once, beside each other alone."""
+    room = MOST_BYTES
+    for policy in islice(standing, MOST_STANDING):
+        try:
+            room -= len(canonical(policy.spec))
+        except UnreadableError:
+            return
+        if room < 0:
+            return
+        yield policy
 
 
 def _reach_of_standing(policy: Policy, standing: Sequence[Policy], reading: Reading) -> Reach:

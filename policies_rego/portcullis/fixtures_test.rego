@@ -197,7 +197,7 @@ updated(who, asked, old, new, places) := object.union(base, {
 	"user": who,
 	"object": new,
 	"old_object": old,
-	"places": {"new": places[1], "old": places[0], "kept": null, "administered": []},
+	"places": {"new": places[1], "old": places[0], "kept": places[0], "administered": []},
 })
 
 deleted(who, asked, old, place) := object.union(base, {

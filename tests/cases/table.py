@@ -212,7 +212,10 @@ def _cluster_policies() -> list[Case]:
         "spec": {"policies": [{"name": "a", "spec": {"podSelector": {"matchLabels": {"at": "$(tenant)"}}}}]},
     }
     ours = definition("portcullis.dev", "Workspace")
+    ours_converted = {**ours, "spec": {**ours["spec"], "conversion": {"strategy": "Webhook"}}}
     ciliums = definition("cilium.io", "CiliumNetworkPolicy")
+    ciliums_adopted = {**ciliums, "metadata": {**ciliums["metadata"], "ownerReferences": [{"uid": "1"}]}}
+    baselines = definition("portcullis.dev", "NetworkBaseline")
     allowed = {
         "infra-admin": create(IVAN, other_policy(admin), admin),
         "infra-admin-service-account": create(ARGOCD, other_policy(cluster), cluster),
@@ -230,6 +233,14 @@ def _cluster_policies() -> list[Case]:
         "baseline-status-is-left-alone": update(STRANGER, named, named, BASELINE, subresource="status"),
         "infra-admin-installs-crd": create(IVAN, ours, CRD),
         "system-writer-updates-cilium-crd": update(CILIUM, ciliums, ciliums, CRD),
+        "infra-admin-labels-our-crd": update(
+            IVAN, ours, {**ours, "metadata": {**ours["metadata"], "labels": {"a": "b"}}}, CRD
+        ),
+        "infra-admin-changes-the-crd-of-baselines": update(
+            IVAN, baselines, {**baselines, "spec": {**baselines["spec"], "versions": []}}, CRD
+        ),
+        "org-admin-changes-our-crd": update(OZ, ours, ours_converted, CRD),
+        "owner-of-a-crd-taken-off": update(IVAN, ciliums_adopted, ciliums, CRD),
         "anybody-whom-rbac-lets-defines-foreign-kinds": create(STRANGER, definition("example.com", "Widget"), CRD),
         "foreign-crd-deleted": delete(STRANGER, definition("example.com", "Widget"), CRD),
         "api-server-establishes-a-covered-crd": update(API_SERVER, ciliums, ciliums, CRD, subresource="status"),
@@ -260,6 +271,10 @@ def _cluster_policies() -> list[Case]:
         ),
         "tenant-installs-crd": create(ADA, ours, CRD),
         "system-writer-changes-our-crd": update(CILIUM, ours, ours, CRD),
+        "infra-admin-has-the-tree-converted": update(IVAN, ours, ours_converted, CRD),
+        "infra-admin-has-the-garbage-collector-delete-a-crd": update(IVAN, ciliums, ciliums_adopted, CRD),
+        "system-writer-has-the-garbage-collector-delete-a-crd": update(CILIUM, ciliums, ciliums_adopted, CRD),
+        "crd-created-with-an-owner": create(OZ, ciliums_adopted, CRD),
         "our-crd-deleted-by-org-admin": delete(OZ, ours, CRD),
         "covered-crd-deleted-by-infra-admin": delete(IVAN, ciliums, CRD),
         "covered-crd-deleted-by-garbage-collector": delete(GARBAGE_COLLECTOR, ciliums, CRD),
@@ -287,6 +302,9 @@ def _namespaces() -> list[Case]:
     finalized = {**mine, "spec": {"finalizers": []}}
     fresh = namespace("checkout-new", owned("checkout"), annotations={"portcullis.dev/baseline": PENDING})
     system = namespace("kube-system")
+    open_to_all, open_to_all_moved = (
+        namespace("plaza-dev", labels) for labels in (owned("plaza", "search"), owned("refunds"))
+    )
     allowed = {
         "workspace-admin-creates": create(ADA, fresh, NAMESPACE),
         "project-admin-creates": create(PAM, fresh, NAMESPACE),
@@ -302,6 +320,8 @@ def _namespaces() -> list[Case]:
         ),
         "project-admin-moves-within": update(PAM, mine, moved, NAMESPACE),
         "org-admin-moves": update(OZ, mine, afar, NAMESPACE),
+        "org-admin-moves-one-with-an-open-policy": update(OZ, open_to_all, open_to_all_moved, NAMESPACE),
+        "name-that-is-taken-which-fails-by-itself": create(BO, open_to_all_moved, NAMESPACE),
         "org-admin-adopts": update(OZ, free, namespace("monitoring", owned("checkout")), NAMESPACE),
         "org-admin-releases": update(OZ, mine, namespace("checkout-dev"), NAMESPACE),
         "org-admin-mends-an-orphan": update(OZ, lost, namespace("lost", owned("checkout")), NAMESPACE),
@@ -340,6 +360,7 @@ def _namespaces() -> list[Case]:
         "infra-admin-creates-owned": create(IVAN, fresh, NAMESPACE),
         "infra-admin-deletes-orphan": delete(IVAN, lost, NAMESPACE),
         "workspace-admin-steals": update(BO, mine, moved, NAMESPACE),
+        "workspace-admin-steals-one-with-an-open-policy": update(BO, open_to_all, open_to_all_moved, NAMESPACE),
         "workspace-admin-gives-away": update(ADA, mine, moved, NAMESPACE),
         "project-admin-moves-across": update(PAM, mine, afar, NAMESPACE),
         "workspace-admin-adopts": update(ADA, free, namespace("monitoring", owned("checkout")), NAMESPACE),
@@ -429,7 +450,17 @@ def _namespace_labels() -> list[Case]:
     stale = namespace("checkout-dev", {WORKSPACE: "checkout", "portcullis.dev/project": "former"})
     told = namespace("checkout-dev", owned("checkout"), annotations={baseline: '{"state":"Ready"}'})
     without_gate = {key: value for key, value in owned("checkout").items() if key != "portcullis.dev/gate"}
+    selected = namespace("checkout-dev", owned("checkout", tier="edge"))
+    free_and_selected = namespace("edge", {"tier": "edge", "portcullis.dev/gate": "enforced"})
+    moved = namespace("checkout-dev", owned("refunds"))
     allowed = {
+        "owner-takes-a-baseline-on": update(ADA, mine, selected, NAMESPACE),
+        "infra-admin-takes-a-baseline-off": update(IVAN, selected, mine, NAMESPACE),
+        "org-admin-takes-a-baseline-off": update(OZ, selected, mine, NAMESPACE),
+        "infra-admin-takes-the-last-baseline-off": update(IVAN, free_and_selected, namespace("edge"), NAMESPACE),
+        "project-admin-moves-what-a-baseline-selects": update(
+            PAM, selected, namespace("checkout-dev", owned("refunds", tier="edge")), NAMESPACE
+        ),
         "stale-labels-that-the-request-leaves": update(
             ADA, stale, namespace("checkout-dev", {**stale["metadata"]["labels"], "a": "b"}), NAMESPACE
         ),
@@ -446,6 +477,13 @@ def _namespace_labels() -> list[Case]:
         "created-without": create(ADA, namespace("checkout-new", {WORKSPACE: "checkout"}), NAMESPACE),
         "created-without-gate": create(ADA, namespace("checkout-new", without_gate), NAMESPACE),
         "gate-taken-off": update(ADA, mine, namespace("checkout-dev", without_gate), NAMESPACE),
+        "owner-takes-a-baseline-off": update(ADA, selected, mine, NAMESPACE),
+        "owner-takes-a-baseline-off-by-another-value": update(
+            ADA, selected, namespace("checkout-dev", owned("checkout", tier="core")), NAMESPACE
+        ),
+        "owner-takes-a-baseline-off-through-the-status": update(ADA, selected, mine, NAMESPACE, subresource="status"),
+        "project-admin-takes-a-baseline-off-while-moving": update(PAM, selected, moved, NAMESPACE),
+        "system-writer-takes-a-baseline-off": update(CILIUM, free_and_selected, namespace("edge"), NAMESPACE),
         "wrong-project": update(ADA, mine, namespace("checkout-dev", owned("checkout", "search")), NAMESPACE),
         "left-over-after-release": update(
             OZ, mine, namespace("checkout-dev", {"portcullis.dev/project": "payments"}), NAMESPACE

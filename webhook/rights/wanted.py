@@ -43,7 +43,7 @@ MOST_BYTES = 1_000_000
 LABELS = {MANAGED_BY_LABEL: "portcullis"}
 
 # An account of another name cannot exist, and one such subject would have the whole binding refused.
-_ACCOUNT = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_ACCOUNT = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 
 
 def wanted_at(place: Place, tree: Tree) -> dict[str, Object]:

@@ -28,7 +28,19 @@ judged contains 0 if {
 judged contains index if {
 	kinds.covers("namespaces", input.request.kind)
 	asked.writes
+	sees_both
 	some index, _ in input.reaches
+}
+
+# What stands in a namespace is told to nobody who does not see whose it was and would be.
+sees_both if {
+	input.request.operation == "CREATE"
+	roles.sees(input.places.new)
+}
+
+sees_both if {
+	roles.sees(input.places.old)
+	roles.sees(input.places.new)
 }
 
 writes_policy if {

@@ -175,3 +175,14 @@ test_allow_system_actor_takes_finalizers_off if {
 	guardrails.judged == set() with input as document
 	guardrails.judged == {0} with input as object.union(document, {"user": fixtures.ada})
 }
+
+test_deny_telling_what_stands_to_who_does_not_see_it if {
+	adoption := fixtures.put(fixtures.adopted(fixtures.reach(null, null)), "/places/old", fixtures.video)
+	guardrails.judged == {0} with input as adoption
+	every who in [fixtures.ada, fixtures.vic, fixtures.zed, fixtures.nobody, fixtures.root] {
+		guardrails.judged == set() with input as fixtures.put(adoption, "/user", who)
+	}
+	creation_of := fixtures.put(fixtures.put(adoption, "/request/operation", "CREATE"), "/places/old", null)
+	guardrails.judged == {0} with input as fixtures.put(creation_of, "/user", fixtures.ada)
+	guardrails.judged == set() with input as fixtures.put(creation_of, "/user", fixtures.vic)
+}

@@ -3,7 +3,7 @@
 # description: >-
 #   A Namespace carries the labels that follow from its workspace and the baselines that apply to it, none missing, none
 #   wrong, none left over, and the state that the controller wrote. The mutation stamps them; this rule finds who got
-#   around it.
+#   around it. The labels by which a baseline selects it are taken off by an InfraAdmin or OrgAdmin alone.
 # related_resources:
 #   - ref: https://kubernetes.io/docs/concepts/overview/working-with-objects/namespaces/
 # custom:
@@ -41,6 +41,25 @@ deny contains violation if {
 	not state_kept
 	message := $"{asked.line}: the annotation {derived.baseline} is written by Portcullis alone. Leave it as it is, or out"
 	violation := result.fixed(rego.metadata.chain(), message)
+}
+
+# A label of anybody's may select a baseline: with the label its default deny, the guardrails and the pod gate would go.
+deny contains violation if {
+	judged
+	input.request.operation == "UPDATE"
+	count(escaped) > 0
+	not platform
+	message := $"{asked.line}: with these labels NetworkBaseline {concat(", ", sort(escaped))} would not apply to it any more. Leave the labels that its namespaceSelector asks for as they are. Allowed: an InfraAdmin or OrgAdmin of the organization"
+	violation := result.fixed(rego.metadata.chain(), message)
+}
+
+# METADATA
+# description: The baselines that go with a label that changes; those that go with the workspace are its owners' affair.
+escaped := {name | some name in input.places.old.baselines} - {name | some name in input.places.kept.baselines}
+
+platform if {
+	some role in ["InfraAdmin", "OrgAdmin"]
+	roles.holds($"Organization/{input.organization}", role)
 }
 
 judged if {

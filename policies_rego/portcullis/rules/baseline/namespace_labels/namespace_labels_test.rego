@@ -148,3 +148,40 @@ test_deny_tells_a_stranger_no_names if {
 	every violation in found { contains(violation.message, "has to be what follows from its workspace") }
 	count(found) == 3
 }
+
+beneath(names) := object.union(fixtures.checkout, {"baselines": names})
+
+escaping(who, kept) := fixtures.put(fixtures.updated(who, fixtures.namespace, right, right, [beneath(["edge", "zero-trust"]), beneath(kept)]), "/places/kept", beneath(kept))
+
+test_deny_a_label_by_which_a_baseline_selects_to_go if {
+	parts := ["ada may not update Namespace dev: with these labels NetworkBaseline edge would not apply to it any more", "Allowed: an InfraAdmin or OrgAdmin"]
+	fixtures.denied(namespace_labels.deny, refused, parts) with input as escaping(fixtures.ada, ["zero-trust"])
+	fixtures.denied(namespace_labels.deny, refused, ["NetworkBaseline edge, zero-trust would"]) with input as escaping(fixtures.ada, ["other"])
+	every who in [fixtures.pam, fixtures.cilium, fixtures.controller, fixtures.zed] {
+		fixtures.denied(namespace_labels.deny, refused, ["NetworkBaseline edge would"]) with input as escaping(who, ["zero-trust"])
+	}
+}
+
+test_deny_where_what_is_kept_is_not_known if {
+	document := fixtures.put(escaping(fixtures.ada, ["edge", "zero-trust"]), "/places/kept", null)
+	fixtures.denied(namespace_labels.deny, refused, ["NetworkBaseline edge, zero-trust would"]) with input as document
+}
+
+test_allow_the_platform_to_take_such_a_label_off if {
+	every who in [fixtures.oz, fixtures.ivan, fixtures.namespace_controller] {
+		namespace_labels.deny == set() with input as escaping(who, ["zero-trust"])
+	}
+}
+
+test_allow_baselines_that_stay_or_come if {
+	namespace_labels.deny == set() with input as escaping(fixtures.ada, ["edge", "zero-trust"])
+	namespace_labels.deny == set() with input as escaping(fixtures.ada, ["edge", "more", "zero-trust"])
+	namespace_labels.deny == set() with input as fixtures.put(escaping(fixtures.ada, ["zero-trust"]), "/request/kind", fixtures.pod)
+	namespace_labels.deny == set() with input as fixtures.put(escaping(fixtures.ada, ["zero-trust"]), "/request/operation", "DELETE")
+}
+
+# Those of a workspace go with it, and who may move it is another rule's.
+test_allow_baselines_that_go_with_the_workspace if {
+	document := fixtures.put(fixtures.put(escaping(fixtures.pam, []), "/places/kept", beneath(["edge", "zero-trust"])), "/places/new/baselines", ["edge"])
+	namespace_labels.deny == set() with input as document
+}

@@ -3,7 +3,8 @@
 # description: >-
 #   Cluster-wide policies, baselines and the definitions of every covered kind are changed by an InfraAdmin or OrgAdmin. A
 #   baseline that the tree names is neither deleted nor emptied, one that cannot be read is not written, and a definition
-#   is deleted by break-glass only, for it would take its objects with it unseen.
+#   is deleted by break-glass only, for it would take its objects with it unseen. What the tree's own kinds mean is
+#   changed by an OrgAdmin alone.
 # related_resources:
 #   - ref: https://network-policy-api.sigs.k8s.io/
 #   - ref: https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/
@@ -36,7 +37,7 @@ deny contains violation if {
 }
 
 deny contains violation if {
-	kinds.covers("baselines", input.request.kind)
+	outlives
 	not asked.status
 	asked.adopts
 	message := $"{asked.line}: with an owner reference the garbage collector would delete it together with its owner. Leave metadata.ownerReferences as they are"
@@ -58,6 +59,23 @@ deny contains violation if {
 	input.request.operation == "DELETE"
 	message := $"{asked.line}: all its objects would go with it unseen. Allowed: break-glass alone"
 	violation := result.violation(rego.metadata.chain(), message)
+}
+
+# A default, a field that is dropped or a conversion gives what stands in the tree another meaning, roles included.
+deny contains violation if {
+	covered
+	input.request.operation == "UPDATE"
+	of_the_tree
+	not unchanged
+	allowed
+	not roles.owns(organization)
+	message := $"{asked.line}: it says what the tree's objects mean, and with them who holds which role. Allowed: {roles.owners_of(organization)}"
+	violation := result.fixed(rego.metadata.chain(), message)
+}
+
+of_the_tree if {
+	some definition in definitions
+	kinds.tables.tenants[definition.group][definition.names.kind]
 }
 
 default naming := "a tenant that you do not see"
@@ -87,6 +105,8 @@ definitions := [side.spec |
 ]
 
 platform := {"path": [$"Organization/{input.organization}"], "standing": "unowned"}
+
+organization := {"path": [$"Organization/{input.organization}"], "standing": "Organization"}
 
 allowed if {
 	understood
@@ -153,6 +173,15 @@ kept if {
 	asked.writes
 	is_array(input.object.spec.policies)
 	count(input.object.spec.policies) > 0
+}
+
+# METADATA
+# description: Says that who writes the object may not always end it, so that no garbage collector may either.
+outlives if kinds.covers("baselines", input.request.kind)
+
+outlives if {
+	kinds.covers("definitions", input.request.kind)
+	covered
 }
 
 default reason := "what it speaks of cannot be told from the object: it is not there, or the request names another one"

@@ -283,3 +283,48 @@ test_allow_owner_references_elsewhere if {
 	cluster_policy.deny == set() with input as change(fixtures.ivan, fixtures.cluster_policy, filled, referring)
 	cluster_policy.deny == set() with input as fixtures.subresource(change(fixtures.zed, fixtures.baseline, filled, referring), "status")
 }
+
+owned_definition := object.union(covered, {"metadata": {"ownerReferences": [{"uid": "1"}]}})
+
+test_deny_a_covered_definition_an_owner_reference if {
+	parts := ["with an owner reference the garbage collector would delete it"]
+	every who in [fixtures.ivan, fixtures.oz, fixtures.cilium] {
+		fixtures.denied(cluster_policy.deny, refused, parts) with input as change(who, fixtures.definition, covered, owned_definition)
+		fixtures.denied(cluster_policy.deny, refused, parts) with input as creation(who, fixtures.definition, owned_definition)
+	}
+}
+
+test_allow_owner_references_of_other_definitions if {
+	cluster_policy.deny == set() with input as change(fixtures.zed, fixtures.definition, foreign, object.union(foreign, {"metadata": {"ownerReferences": [{"uid": "1"}]}}))
+	cluster_policy.deny == set() with input as change(fixtures.ivan, fixtures.definition, owned_definition, owned_definition)
+	cluster_policy.deny == set() with input as change(fixtures.ivan, fixtures.definition, owned_definition, covered)
+}
+
+converted(side) := object.union(side, {"spec": {"conversion": {"strategy": "Webhook"}}})
+
+test_deny_what_the_tree_means_to_all_but_an_org_admin if {
+	fixed := object.union(refused, {"fixed": true})
+	every kind in ["Organization", "Project", "Workspace"] {
+		each := definition("portcullis.dev", kind)
+		parts := [$"ivan may not update CustomResourceDefinition {lower(kind)}s.portcullis.dev: it says what the tree's objects mean", "Allowed: OrgAdmin of acme (Group acme-admins)"]
+		fixtures.denied(cluster_policy.deny, fixed, parts) with input as change(fixtures.ivan, fixtures.definition, each, converted(each))
+		fixtures.denied(cluster_policy.deny, fixed, []) with input as change(fixtures.ivan, fixtures.definition, converted(each), each)
+	}
+	renamed := definition("portcullis.dev", "Other")
+	fixtures.denied(cluster_policy.deny, fixed, []) with input as change(fixtures.ivan, fixtures.definition, ours, renamed)
+}
+
+test_allow_what_the_tree_means_to_an_org_admin if {
+	cluster_policy.deny == set() with input as change(fixtures.oz, fixtures.definition, ours, converted(ours))
+}
+
+test_allow_the_platform_what_leaves_the_tree_as_it_is if {
+	labelled := fixtures.labelled(ours, {"a": "b"})
+	baselines := definition("portcullis.dev", "NetworkBaseline")
+	cluster_policy.deny == set() with input as change(fixtures.ivan, fixtures.definition, ours, labelled)
+	cluster_policy.deny == set() with input as change(fixtures.ivan, fixtures.definition, baselines, converted(baselines))
+	cluster_policy.deny == set() with input as change(fixtures.ivan, fixtures.definition, covered, converted(covered))
+	cluster_policy.deny == set() with input as creation(fixtures.ivan, fixtures.definition, converted(ours))
+	established_ours := object.union(ours, {"status": {"conditions": []}})
+	cluster_policy.deny == set() with input as fixtures.subresource(change(fixtures.namespace_controller, fixtures.definition, ours, established_ours), "status")
+}
