@@ -36,7 +36,7 @@ deny contains violation if {
 }
 
 deny contains violation if {
-	kinds.covers("baselines", input.request.kind)
+	outlives
 	not asked.status
 	asked.adopts
 	message := $"{asked.line}: with an owner reference the garbage collector would delete it together with its owner. Leave metadata.ownerReferences as they are"
@@ -151,8 +151,18 @@ unchanged if {
 
 kept if {
 	asked.writes
+	not asked.ends
 	is_array(input.object.spec.policies)
 	count(input.object.spec.policies) > 0
+}
+
+# METADATA
+# description: Says that who writes the object may not always end it, so that no garbage collector may either.
+outlives if kinds.covers("baselines", input.request.kind)
+
+outlives if {
+	kinds.covers("definitions", input.request.kind)
+	covered
 }
 
 default reason := "what it speaks of cannot be told from the object: it is not there, or the request names another one"

@@ -283,3 +283,29 @@ test_allow_owner_references_elsewhere if {
 	cluster_policy.deny == set() with input as change(fixtures.ivan, fixtures.cluster_policy, filled, referring)
 	cluster_policy.deny == set() with input as fixtures.subresource(change(fixtures.zed, fixtures.baseline, filled, referring), "status")
 }
+
+adopted := object.union(covered, {"metadata": {"ownerReferences": [{"uid": "1"}]}})
+
+test_deny_a_definition_an_owner_reference if {
+	parts := ["CustomResourceDefinition", "with an owner reference the garbage collector would delete it"]
+	every who in [fixtures.ivan, fixtures.oz, fixtures.cilium] {
+		fixtures.denied(cluster_policy.deny, refused, parts) with input as change(who, fixtures.definition, covered, adopted)
+		fixtures.denied(cluster_policy.deny, refused, parts) with input as creation(who, fixtures.definition, adopted)
+	}
+	through_status := fixtures.subresource(change(fixtures.ivan, fixtures.definition, covered, adopted), "status")
+	fixtures.denied(cluster_policy.deny, refused, parts) with input as through_status
+}
+
+test_allow_a_foreign_definition_an_owner_reference if {
+	owned := object.union(foreign, {"metadata": {"ownerReferences": [{"uid": "1"}]}})
+	cluster_policy.deny == set() with input as change(fixtures.zed, fixtures.definition, foreign, owned)
+	cluster_policy.deny == set() with input as change(fixtures.ivan, fixtures.definition, adopted, covered)
+}
+
+test_deny_a_named_baseline_that_ends_its_last_finalizer if {
+	ending := object.union(filled, {"metadata": {"deletionTimestamp": "2026-11-01T00:00:00Z"}})
+	last := object.union(ending, {"metadata": {"finalizers": ["a"]}})
+	fixtures.denied(cluster_policy.deny, refused, ["the tree names this baseline"]) with input as named(change(fixtures.ivan, fixtures.baseline, last, ending))
+	cluster_policy.deny == set() with input as change(fixtures.ivan, fixtures.baseline, last, ending)
+	cluster_policy.deny == set() with input as named(change(fixtures.ivan, fixtures.baseline, last, last))
+}
