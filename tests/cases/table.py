@@ -1286,8 +1286,8 @@ def _break_glass() -> list[Case]:
 def _holes() -> list[Case]:
     """What docs/holes.md tells of and no rule's own cases show."""
     cilium = ("cilium.io", "v2", "CiliumNetworkPolicy", "ciliumnetworkpolicies")
-    ending = {"deletionTimestamp": "2026-11-01T00:00:00Z"}
-    held = {**ending, "finalizers": ["example.com/a"]}
+    ending: Json = {"deletionTimestamp": "2026-11-01T00:00:00Z"}
+    held: Json = {**ending, "finalizers": ["example.com/a"]}
     opened: Json = {"podSelector": {}, "ingress": [{}]}
     owner = {"apiVersion": "v1", "kind": "Namespace", "name": "gone", "uid": "1"}
     ciliums, ours = definition("cilium.io", "CiliumNetworkPolicy"), definition("portcullis.dev", "Workspace")
