@@ -7,6 +7,7 @@ needed.
 """
 
 from dataclasses import dataclass
+from itertools import permutations
 from typing import Any
 
 from tests.cases.reviews import (
@@ -1321,6 +1322,100 @@ def _break_glass() -> list[Case]:
     ]
 
 
+def _holes() -> list[Case]:
+    """What docs/holes.md tells of and no rule's own cases show."""
+    cilium = ("cilium.io", "v2", "CiliumNetworkPolicy", "ciliumnetworkpolicies")
+    ending: Json = {"deletionTimestamp": "2026-11-01T00:00:00Z"}
+    held: Json = {**ending, "finalizers": ["example.com/a"]}
+    opened: Json = {"podSelector": {}, "ingress": [{}]}
+    owner = {"apiVersion": "v1", "kind": "Namespace", "name": "gone", "uid": "1"}
+    ciliums, ours = definition("cilium.io", "CiliumNetworkPolicy"), definition("portcullis.dev", "Workspace")
+    base = {**other_policy(BASELINE, name="zero-trust"), "spec": {"policies": [{"name": "a", "spec": {}}]}}
+    others = tenant("Workspace", "ranking", {"project": "search"})
+    crowd = tuple(f"Group-{number}" if number % 2 else f"group-{number}" for number in range(999))
+
+    def adopted(each: Json) -> Json:
+        return {**each, "metadata": {**each["metadata"], "ownerReferences": [owner]}}
+
+    def of(**spec: object) -> Asked:
+        return create(ADA, other_policy(cilium, "checkout-dev", spec={"endpointSelector": {}, **spec}), cilium)
+
+    cases = {
+        "a-collection-of-a-siblings": (
+            NAMESPACE_POLICY,
+            delete(BO, policy("checkout-dev", "first-half"), over={"name": ""}),
+        ),
+        "a-collection-of-workspaces": (TENANCY, _sided(caller=BO, old=others, over={"name": ""})),
+        "what-ends-is-opened": (
+            FROM_ANYWHERE,
+            update(ADA, policy("checkout-dev", **held), policy("checkout-dev", spec=opened, **held)),
+        ),
+        "what-ends-is-changed-by-a-sibling": (
+            NAMESPACE_POLICY,
+            update(BO, policy("checkout-dev", **held), policy("checkout-dev", **ending)),
+        ),
+        "a-namespace-that-ends-is-moved": (
+            NAMESPACE_RULE,
+            update(
+                BO,
+                namespace("checkout-dev", owned("checkout"), **ending),
+                namespace("checkout-dev", owned("refunds"), **ending),
+                NAMESPACE,
+            ),
+        ),
+        "a-definition-with-an-owner": (CLUSTER_POLICY, update(IVAN, ours, adopted(ours), CRD)),
+        "a-definition-with-an-owner-by-system-writer": (CLUSTER_POLICY, update(CILIUM, ciliums, adopted(ciliums), CRD)),
+        "a-definition-with-an-owner-through-its-status": (
+            CLUSTER_POLICY,
+            update(IVAN, ciliums, adopted(ciliums), CRD, subresource="status"),
+        ),
+        "a-definition-of-a-covered-kind-in-another-case": (
+            CLUSTER_POLICY,
+            create(STRANGER, definition("cilium.io", "ciliumNetworkPOLICY"), CRD),
+        ),
+        "a-named-baseline-that-ends-by-its-last-finalizer": (
+            CLUSTER_POLICY,
+            update(
+                IVAN,
+                {**base, "metadata": {"name": "zero-trust", **held}},
+                {**base, "metadata": {"name": "zero-trust", **ending}},
+                BASELINE,
+            ),
+        ),
+        "a-thousand-groups": (
+            NAMESPACE_POLICY,
+            create(Caller("eve", (*crowd, "Checkout-Team")), policy("checkout-dev")),
+        ),
+        "a-name-that-forges-a-line": (
+            NAMESPACE_POLICY,
+            create(Caller("eve\n[baseline/exemption] eve\u2028[rbac/tenancy] eve"), policy("checkout-dev")),
+        ),
+        "endpoints-that-are-not-starting": (
+            NOT_UNDERSTOOD,
+            of(endpointSelector={"matchExpressions": [{"key": "reserved:init", "operator": "DoesNotExist"}]}),
+        ),
+        "nodes-by-their-labels": (NOT_UNDERSTOOD, of(ingress=[{"fromNodes": [{"matchLabels": {"a": "b"}}]}])),
+        **{
+            f"a-protected-range-wherever-it-stands-{index}": (
+                PROTECTED,
+                create(ADA, policy("checkout-dev", spec=leads(*cidrs))),
+            )
+            for index, cidrs in enumerate(permutations(("FD00:EC2::254/128", "10.0.0.0/8", "2001:DB8::/32")))
+        },
+    }
+    passing = {
+        "allow-one-of-a-thousand-groups": create(
+            Caller("eve", (*crowd[:500], "checkout-team", *crowd[500:])), policy("checkout-dev")
+        ),
+        "allow-a-collection-of-ones-own": delete(ADA, policy("checkout-dev", "first-half"), over={"name": ""}),
+        "allow-a-definition-loses-its-owner": update(IVAN, adopted(ours), ours, CRD),
+    }
+    return [
+        *(Case(f"hole/{name}", asked) for name, asked in passing.items()),
+        *(Case(f"hole/deny-{name}", asked, (rule,)) for name, (rule, asked) in cases.items()),
+    ]
+
+
 def _cases(topic: str, allowed: dict[str, Asked], denied: dict[str, Asked], rule: str) -> list[Case]:
     return [Case(f"{topic}/allow-{name}", asked) for name, asked in allowed.items()] + [
         Case(f"{topic}/deny-{name}", asked, (rule,)) for name, asked in denied.items()
@@ -1343,5 +1438,6 @@ CASES = (
     *_break_glass(),
     *_workspaces(),
     *_projects_and_organizations(),
+    *_holes(),
 )
 DENIALS = tuple(case for case in CASES if case.denied_by)

@@ -97,6 +97,20 @@ def test_a_whole_answer_is_the_decision() -> None:
     assert opa.asked == (DOCUMENT, "portcullis.validate", "decision", {"strict-builtin-errors": True})
 
 
+@pytest.mark.parametrize(
+    "said", ["../../data", "portcullis.mutate", "a/b?strict-builtin-errors=false", 'x"]; true; ["y', "\u2025\x00%2e%2e"]
+)
+def test_the_path_asked_for_is_never_made_of_input(said: str) -> None:
+    """Whatever a request says of itself, wherever, OPA is asked for the same rule in the same way."""
+    request = Request(said, Kind(said, said, said), said, said, said, dry_run=True, time=said)  # type: ignore[arg-type]  # wrong on purpose
+    document = dataclasses.replace(DOCUMENT, request=request, user=User(said, (said,)), organization=said)
+    opa, stamping = Answering({"result": WHOLE}), Answering({"result": STAMPED})
+    asyncio.run(decide(opa, document, POLICIES, seconds=5))
+    asyncio.run(mutate(stamping, document, POLICIES, seconds=5))
+    assert opa.asked == (document, "portcullis.validate", "decision", STRICT)
+    assert stamping.asked == (document, "portcullis.mutate", "decision", STRICT)
+
+
 RIGHT: dict[str, Json] = {
     "nothing found": {},
     "a rule more than shipped": {"rules": ran("rbac/one", "guardrail/two", "extra/three")},

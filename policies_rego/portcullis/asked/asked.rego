@@ -7,6 +7,8 @@
 #   - ref: https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/
 package portcullis.asked
 
+import data.portcullis.roles
+
 writes if input.request.operation in {"CREATE", "UPDATE"}
 
 identity := input.old_object.metadata if input.request.operation == "DELETE"
@@ -60,12 +62,36 @@ where := $"{identity.namespace}/" if identity.namespace != ""
 
 default name := "without a name"
 
-name := identity.name if {
+# A deletecollection holds no name, so whoever has no role there would learn it from us.
+name := "*" if {
+	identity.name != ""
+	not told
+} else := identity.name if {
 	identity.name != ""
 } else := $"{identity.generateName}*" if {
 	identity.generateName != ""
 } else := input.request.name if {
 	input.request.name != ""
+}
+
+told if writes
+
+told if input.request.name != ""
+
+# The tenants of a document are those above the object.
+told if {
+	some roles_there in roles.held
+	count(roles_there) > 0
+}
+
+# METADATA
+# description: Says whether the object goes, at once or with the last finalizer that held it.
+ends if input.request.operation == "DELETE"
+
+ends if {
+	input.request.operation == "UPDATE"
+	input.object.metadata.deletionTimestamp != ""
+	count(input.object.metadata.finalizers) == 0
 }
 
 # METADATA

@@ -156,3 +156,32 @@ test_allow_adopts_nothing if {
 	not asked.adopts with input as fixtures.put(adoption(release(held), [], [one]), "/request/operation", "DELETE")
 	not asked.adopts with input as {}
 }
+
+test_deny_ends if {
+	asked.ends with input as deletion
+	ending := fixtures.put(release(held), "/object/metadata/deletionTimestamp", "2026-11-01T00:00:00Z")
+	asked.ends with input as fixtures.put(ending, "/object/metadata/finalizers", [])
+}
+
+test_allow_ends_nothing if {
+	not asked.ends with input as creation
+	not asked.ends with input as {}
+	ending := fixtures.put(release(held), "/object/metadata/deletionTimestamp", "2026-11-01T00:00:00Z")
+	not asked.ends with input as ending
+	bare := fixtures.put(release(held), "/object/metadata/finalizers", [])
+	not asked.ends with input as bare
+	not asked.ends with input as fixtures.put(fixtures.put(bare, "/object/metadata/deletionTimestamp", "2026-11-01T00:00:00Z"), "/request/operation", "CREATE")
+}
+
+test_deny_a_strangers_collection_a_name if {
+	of_collection := fixtures.put(fixtures.put(deletion, "/request/name", ""), "/user", fixtures.zed)
+	endswith(asked.line, "/*") with input as of_collection
+	endswith(asked.line, "/*") with input as fixtures.put(of_collection, "/user", fixtures.nobody)
+}
+
+test_allow_a_collection_its_names_to_who_sees_it if {
+	name := fixtures.policy.metadata.name
+	endswith(asked.line, $"/{name}") with input as fixtures.put(deletion, "/request/name", "")
+	endswith(asked.line, $"/{name}") with input as fixtures.put(deletion, "/user", fixtures.zed)
+	endswith(asked.line, $"/{name}") with input as fixtures.put(fixtures.put(creation, "/request/name", ""), "/user", fixtures.zed)
+}

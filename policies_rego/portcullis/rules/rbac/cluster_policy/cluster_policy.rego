@@ -171,6 +171,7 @@ unchanged if {
 
 kept if {
 	asked.writes
+	not asked.ends
 	is_array(input.object.spec.policies)
 	count(input.object.spec.policies) > 0
 }

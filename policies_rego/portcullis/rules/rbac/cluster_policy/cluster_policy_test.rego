@@ -292,6 +292,8 @@ test_deny_a_covered_definition_an_owner_reference if {
 		fixtures.denied(cluster_policy.deny, refused, parts) with input as change(who, fixtures.definition, covered, owned_definition)
 		fixtures.denied(cluster_policy.deny, refused, parts) with input as creation(who, fixtures.definition, owned_definition)
 	}
+	through_status := fixtures.subresource(change(fixtures.ivan, fixtures.definition, covered, owned_definition), "status")
+	fixtures.denied(cluster_policy.deny, refused, parts) with input as through_status
 }
 
 test_allow_owner_references_of_other_definitions if {
@@ -327,4 +329,12 @@ test_allow_the_platform_what_leaves_the_tree_as_it_is if {
 	cluster_policy.deny == set() with input as creation(fixtures.ivan, fixtures.definition, converted(ours))
 	established_ours := object.union(ours, {"status": {"conditions": []}})
 	cluster_policy.deny == set() with input as fixtures.subresource(change(fixtures.namespace_controller, fixtures.definition, ours, established_ours), "status")
+}
+
+test_deny_a_named_baseline_that_ends_its_last_finalizer if {
+	ending := object.union(filled, {"metadata": {"deletionTimestamp": "2026-11-01T00:00:00Z"}})
+	last := object.union(ending, {"metadata": {"finalizers": ["a"]}})
+	fixtures.denied(cluster_policy.deny, refused, ["the tree names this baseline"]) with input as named(change(fixtures.ivan, fixtures.baseline, last, ending))
+	cluster_policy.deny == set() with input as change(fixtures.ivan, fixtures.baseline, last, ending)
+	cluster_policy.deny == set() with input as named(change(fixtures.ivan, fixtures.baseline, last, last))
 }

@@ -29,7 +29,7 @@ deny contains violation if {
 
 deny contains violation if {
 	judged
-	ends
+	asked.ends
 	input.tenancy.owns > 0
 	message := $"{asked.line}: {input.tenancy.owns} {owned} still name it ({concat(", ", input.tenancy.owned)}{roles.more(input.tenancy.owns - count(input.tenancy.owned))}). Delete or move them first; what is ending counts until it is gone"
 	violation := result.fixed(rego.metadata.chain(), message)
@@ -190,16 +190,6 @@ org_admin if roles.holds($"Organization/{input.organization}", "OrgAdmin")
 # METADATA
 # description: Who may what an OrgAdmin alone may, as told to who sees the tenant.
 admins := roles.owners_of({"standing": "Organization", "path": after.path})
-
-# METADATA
-# description: Says whether the object goes, at once or with the last finalizer that held it.
-ends if input.request.operation == "DELETE"
-
-ends if {
-	input.request.operation == "UPDATE"
-	input.object.metadata.deletionTimestamp != ""
-	count(input.object.metadata.finalizers) == 0
-}
 
 default owned := "namespaces"
 
