@@ -53,7 +53,7 @@ async def ask(gate: Gate, case: str, asked: Asked) -> Told:
 
 
 def masked(line: str, decision: str) -> str:
-    return re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+(Z|[+-]\d\d:\d\d)", "TIME", line.replace(decision, "ID"))
+    return re.sub(r"\d{4}-\d\d-\d\d(T[\d:.]+(Z|[+-]\d\d:\d\d)?)?", "TIME", line.replace(decision, "ID"))
 
 
 def ask_all(loop: Loop, gate: Gate, every: Iterable[tuple[str, Asked]]) -> list[Told]:
