@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 import orjson
@@ -12,6 +12,7 @@ from tests.cases.reviews import Json
 from tests.conftest import Loop
 from tests.policies.test_messages import masked
 from webhook.admission import Gate
+from webhook.tenancy.tree import Tree
 
 AT_ONCE = 16
 
@@ -34,6 +35,11 @@ class Answer:
     def verdict(self) -> tuple[bool, int, frozenset[str], frozenset[str]]:
         """What it comes to, whatever it says."""
         return self.allowed, self.code, self.denied_by, self.warned_by
+
+
+def under(gate: Gate, tree: Tree) -> Gate:
+    """Return a gate that decides by another tree."""
+    return replace(gate, tree=lambda: tree)
 
 
 def ask_all(loop: Loop, gate: Gate, reviews: Iterable[Json]) -> list[Answer]:

@@ -1,14 +1,13 @@
 """The Rego against a small independent oracle of who may do what (contract, section 2)."""
 
 from collections import Counter
-from dataclasses import replace
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.cases.reviews import Asked
 from tests.conftest import Loop
-from tests.policies.answers import ask_all
+from tests.policies.answers import ask_all, under
 from tests.policies.oracle import World, breaks_glass, denied_by, guarded_by
 from tests.policies.worlds import planted, requests, worlds
 from webhook.admission import Gate
@@ -33,7 +32,7 @@ def test_the_rules_agree_with_the_oracle(gate: Gate, loop: Loop) -> None:
         world, asked = drawn
         tree = planted(world)
         reviews = [each.review() for each in asked]
-        for review, answer in zip(reviews, ask_all(loop, replace(gate, tree=lambda: tree), reviews), strict=True):
+        for review, answer in zip(reviews, ask_all(loop, under(gate, tree), reviews), strict=True):
             wanted = denied_by(world, review["request"])
             if breaks_glass(review["request"]):
                 assert answer.allowed

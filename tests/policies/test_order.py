@@ -51,7 +51,7 @@ from tests.cases.table import (
     update,
 )
 from tests.conftest import TREE, Loop
-from tests.policies.answers import Answer, ask_all
+from tests.policies.answers import Answer, ask_all, under
 from webhook.admission import Gate
 from webhook.model import Grant, Policy, Tenant
 from webhook.tenancy.files import load_tree
@@ -123,9 +123,8 @@ def test_the_order_in_the_trees_files_means_nothing(
     path.write_text(json.dumps(_file(_files(), salt)))
     loading = load_tree(path)
     assert loading.tree, loading.errors
-    tree = loading.tree
     cases = CASES[first::SHARE]
-    found = ask_all(loop, replace(gate, tree=lambda: tree), (case.asked.review() for case in cases))
+    found = ask_all(loop, under(gate, loading.tree), (case.asked.review() for case in cases))
     assert _differing(found, answers[first::SHARE], cases) == []
 
 
@@ -167,7 +166,7 @@ def test_every_order_of_standing_policies_is_the_same(gate: Gate, loop: Loop, tr
     kept = tuple(each for each in without.policies if each.namespace != "checkout-dev")
     for some in itertools.permutations(stand):
         grown = grow(replace(without, policies=(*kept, *some)))
-        [found] = ask_all(loop, replace(gate, tree=lambda grown=grown: grown), [last.review()])
+        [found] = ask_all(loop, under(gate, grown), [last.review()])
         assert found.denied_by == {FROM_ANYWHERE}, some
 
 
@@ -195,7 +194,7 @@ def test_every_order_of_grants_and_subjects_is_the_same(gate: Gate, loop: Loop, 
         for roles in itertools.permutations(grants):
             grown = grow(replace(holdings(tree), tenants=(*others, replace(workspace, roles=roles))))
             asked = [create(caller, policy("checkout-dev")).review() for caller in (ADA, BO)]
-            found = ask_all(loop, replace(gate, tree=lambda grown=grown: grown), asked)
+            found = ask_all(loop, under(gate, grown), asked)
             assert [each.allowed for each in found] == [True, False]
 
 
@@ -235,7 +234,7 @@ def test_a_subject_in_another_letter_case_is_somebody_else(
     cases = [each for each in CASES if {each.asked.caller.name.rpartition(":")[2], *each.asked.caller.groups} & named]
     asked = [each.asked.review() for each in cases if each.asked.caller.name]
     strangers = [replace(each.asked, caller=STRANGER).review() for each in cases if each.asked.caller.name]
-    found, wanted = (ask_all(loop, replace(gate, tree=lambda: grown), every) for every in (asked, strangers))
+    found, wanted = (ask_all(loop, under(gate, grown), every) for every in (asked, strangers))
     assert [each.verdict for each in found] == [each.verdict for each in wanted]
     assert len(found) > len(answers) / 2
 

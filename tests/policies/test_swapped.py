@@ -109,7 +109,7 @@ def _ownership() -> dict[str, Swap]:
 
 
 def _labels() -> dict[str, Swap]:
-    def mine(notes: dict[str, str] | None = None, **labels: str) -> Json:
+    def mine(notes: dict[str, str] | None = None, /, **labels: str) -> Json:
         return namespace("checkout-dev", owned("checkout") | labels, annotations=notes or {})
 
     def exempted(days: float, reason: str = "moving house") -> Json:
@@ -335,7 +335,8 @@ def test_a_change_and_the_change_back(swap: Swap, gate: Gate, loop: Loop) -> Non
         for old, new in ((swap.old, swap.new), (swap.new, swap.old))
     )
     there, back = ask_all(loop, gate, (each.review() for each in asked))
-    assert (there.denied_by, back.denied_by) == (set(swap.there), set(swap.back)), (there.lines, back.lines)
+    assert there.denied_by == set(swap.there), there.lines
+    assert back.denied_by == set(swap.back), back.lines
     assert (there.allowed, back.allowed) == (not swap.there, not swap.back)
 
 
