@@ -180,6 +180,10 @@ def _namespace_policies() -> list[Case]:
         "create-without-object": Asked(ADA, "CREATE", NETPOL, over={"namespace": "checkout-dev", "name": "web"}),
         "delete-without-old-object": Asked(ADA, "DELETE", NETPOL, over={"namespace": "checkout-dev", "name": "web"}),
         "unknown-version": create(ADA, mine, ("networking.k8s.io", "v2", "NetworkPolicy", "networkpolicies")),
+        "update-without-old-object": Asked(ADA, "UPDATE", NETPOL, new=mine),
+        "update-of-another-object": update(ADA, policy("checkout-dev", "former"), mine),
+        "update-from-another-namespace": update(ADA, theirs, mine),
+        "controller-in-unknown": create(CONTROLLER, injected("nowhere")),
         "connect": Asked(ADA, "CONNECT", NETPOL, new=mine, old=mine),
         "garbage-collector-creates": create(GARBAGE_COLLECTOR, mine),
         "garbage-collector-adds-finalizer": update(GARBAGE_COLLECTOR, mine, policy("checkout-dev", finalizers=["x"])),
@@ -257,6 +261,7 @@ def _cluster_policies() -> list[Case]:
             IVAN, other_policy(admin), ("policy.networking.k8s.io", "v9", "AdminNetworkPolicy", "x")
         ),
         "without-object": Asked(IVAN, "CREATE", admin),
+        "update-of-another-object": update(IVAN, other_policy(admin, name="former"), other_policy(admin), admin),
         "baseline-with-an-owner": update(
             OZ, base, {**base, "metadata": {"name": "edge", "ownerReferences": [{"uid": "1"}]}}, BASELINE
         ),
@@ -289,6 +294,11 @@ def _cluster_policies() -> list[Case]:
         "crd-deleted-without-old-object": Asked(STRANGER, "DELETE", CRD, over={"name": "workspaces.portcullis.dev"}),
     }
     return _cases("cluster-policy", allowed, denied, CLUSTER_POLICY)
+
+
+def _nameless(beginning: str) -> Json:
+    """Return a Namespace whose name is not made yet, as no validating hook sees one."""
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"generateName": beginning}, "spec": {}}
 
 
 def _namespaces() -> list[Case]:
@@ -360,6 +370,9 @@ def _namespaces() -> list[Case]:
         "infra-admin-deletes-owned": delete(IVAN, mine, NAMESPACE),
         "infra-admin-creates-owned": create(IVAN, fresh, NAMESPACE),
         "infra-admin-deletes-orphan": delete(IVAN, lost, NAMESPACE),
+        "infra-admin-labels-orphan": update(IVAN, lost, namespace("lost", {WORKSPACE: "ghost", "a": "b"}), NAMESPACE),
+        "without-a-name": create(IVAN, _nameless("tools-"), NAMESPACE),
+        "update-of-another-object": update(OZ, free, namespace("tools"), NAMESPACE),
         "workspace-admin-steals": update(BO, mine, moved, NAMESPACE),
         "workspace-admin-steals-one-with-an-open-policy": update(BO, open_to_all, open_to_all_moved, NAMESPACE),
         "workspace-admin-gives-away": update(ADA, mine, moved, NAMESPACE),

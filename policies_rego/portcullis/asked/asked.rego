@@ -17,18 +17,28 @@ identity := input.object.metadata if writes
 
 # METADATA
 # description: >-
-#   Says whether the object is whom the request speaks of. Without an object nobody can tell, and nothing is consistent.
+#   Says whether the object is whom the request speaks of, and an update's old object the same one. Without an object
+#   nobody can tell, and nothing is consistent.
 consistent if {
+	one_object
 	agrees(input.request.namespace, identity.namespace)
 	agrees(input.request.name, identity.name)
 }
 
 # A Namespace's request names itself as namespace; the object has none.
 consistent if {
+	one_object
 	input.request.kind.kind == "Namespace"
 	identity.namespace == ""
 	agrees(input.request.namespace, identity.name)
 	agrees(input.request.name, identity.name)
+}
+
+one_object if input.request.operation in {"CREATE", "DELETE"}
+
+one_object if {
+	input.old_object.metadata.name == input.object.metadata.name
+	input.old_object.metadata.namespace == input.object.metadata.namespace
 }
 
 # Not `asked in {"", actual}`: OPA 1.22 indexes a set with a reference in it wrongly and finds no rule at all.

@@ -57,6 +57,24 @@ test_deny_inconsistent if {
 	not asked.consistent with input as fixtures.without(creation, "/request/namespace")
 }
 
+changed := fixtures.updated(fixtures.ada, fixtures.network_policy, fixtures.policy, fixtures.policy, [fixtures.checkout, fixtures.checkout])
+
+renamed := fixtures.updated(fixtures.oz, fixtures.namespace, fixtures.dev, fixtures.dev, [fixtures.unowned, fixtures.unowned])
+
+test_allow_consistent_change if {
+	asked.consistent with input as changed
+	asked.consistent with input as fixtures.put(renamed, "/request/namespace", "dev")
+}
+
+test_deny_another_object_than_before if {
+	not asked.consistent with input as fixtures.put(changed, "/old_object/metadata/name", "other")
+	not asked.consistent with input as fixtures.put(changed, "/old_object/metadata/namespace", "other")
+	not asked.consistent with input as fixtures.put(changed, "/old_object", null)
+	document := fixtures.put(renamed, "/request/namespace", "dev")
+	not asked.consistent with input as fixtures.put(document, "/old_object/metadata/name", "other")
+	not asked.consistent with input as fixtures.put(document, "/old_object", null)
+}
+
 test_deny_inconsistent_namespace if {
 	not asked.consistent with input as fixtures.put(of_namespace, "/request/namespace", "other")
 	not asked.consistent with input as fixtures.put(of_namespace, "/request/name", "other")

@@ -140,6 +140,7 @@ allowed if {
 
 # Our controller keeps its finalizer on the baselines.
 allowed if {
+	understood
 	actors.controller(input.user)
 	input.request.kind.kind == "NetworkBaseline"
 	input.request.operation == "UPDATE"

@@ -19,7 +19,8 @@ foreign := definition("example.com", "Widget")
 
 creation(who, kind, new) := fixtures.created(who, kind, new, null)
 
-change(who, kind, old, new) := fixtures.updated(who, kind, old, new, [null, null])
+# Whatever a definition defines, it is the same object after the change.
+change(who, kind, old, new) := fixtures.updated(who, kind, old, fixtures.put(new, "/metadata/name", old.metadata.name), [null, null])
 
 deletion(who, kind, old) := fixtures.deleted(who, kind, old, null)
 
@@ -94,6 +95,13 @@ test_deny_unknown_version if {
 test_deny_inconsistent if {
 	every who in [fixtures.oz, fixtures.cilium] {
 		document := fixtures.put(creation(who, fixtures.cluster_policy, filled), "/request/name", "other")
+		fixtures.denied(cluster_policy.deny, refused, ["what it speaks of cannot be told from the object"]) with input as document
+	}
+}
+
+test_deny_another_object_than_before if {
+	every who in [fixtures.oz, fixtures.cilium, fixtures.controller] {
+		document := fixtures.put(change(who, fixtures.baseline, filled, filled), "/old_object/metadata/name", "other")
 		fixtures.denied(cluster_policy.deny, refused, ["what it speaks of cannot be told from the object"]) with input as document
 	}
 }

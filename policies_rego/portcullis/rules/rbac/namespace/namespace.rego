@@ -64,13 +64,17 @@ after := before if input.request.operation == "DELETE"
 
 arrives if input.request.operation == "CREATE"
 
+# A label on a reserved namespace means nothing, so with another it comes from nobody and to nobody.
 arrives if {
 	input.request.operation == "UPDATE"
 	relabelled
+	new.standing != "reserved"
 }
 
+# A namespace without a name could be one of Kubernetes' own, or where an account lives.
 understood if {
 	asked.consistent
+	asked.identity.name != ""
 	kinds.knows("namespaces", input.request.kind)
 	input.request.subresource in {"", "status"}
 }
@@ -104,6 +108,7 @@ allowed if {
 
 allowed if {
 	stays
+	new.standing == "owned"
 	roles.holds_any(new, ["InfraAdmin"])
 	beside_ownership
 }
@@ -230,6 +235,8 @@ reason := $"version {input.request.kind.version} is not known here. Use a versio
 	not kinds.knows("namespaces", input.request.kind)
 } else := $"{input.request.subresource} of a namespace is written by Kubernetes' namespace controller alone" if {
 	not input.request.subresource in {"", "status"}
+} else := "it has no name yet, and by its name it could be one of Kubernetes' own, or where an account of the tree lives. Name it" if {
+	asked.identity.name == ""
 } else := several if {
 	count(administered) > 1
 	new.standing == "unowned"

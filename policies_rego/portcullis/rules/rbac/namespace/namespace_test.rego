@@ -98,6 +98,10 @@ test_deny_inconsistent if {
 	}
 	fixtures.denied(namespace.deny, refused, []) with input as fixtures.put(creation(fixtures.oz, plain, fixtures.unowned), "/request/name", "other")
 	fixtures.denied(namespace.deny, refused, []) with input as fixtures.put(creation(fixtures.cilium, plain, fixtures.unowned), "/request/name", "other")
+	every document in [creation(fixtures.oz, plain, fixtures.unowned), creation(fixtures.cilium, plain, fixtures.unowned)] {
+		nameless := fixtures.put(fixtures.put(document, "/object/metadata/name", ""), "/request/name", "")
+		fixtures.denied(namespace.deny, refused, ["may not create Namespace without a name: it has no name yet"]) with input as nameless
+	}
 }
 
 test_deny_what_is_not_understood_whoever_asks if {
@@ -163,8 +167,10 @@ test_deny_others_to_mend_an_orphan if {
 		fixtures.denied(namespace.deny, refused, ["belongs to ", "does not exist or has no project"]) with input as deletion(who, of("lost"), fixtures.orphaned)
 		fixtures.denied(namespace.deny, fixed, ["only an OrgAdmin takes a namespace into a workspace or out of it"]) with input as moves(who, fixtures.orphaned, fixtures.checkout)
 	}
-	changed := change(fixtures.ada, of("lost"), of("lost"), [fixtures.orphaned, fixtures.orphaned])
-	fixtures.denied(namespace.deny, refused, ["does not exist or has no project"]) with input as changed
+	every who in [fixtures.ada, fixtures.ivan] {
+		changed := change(who, of("lost"), of("lost"), [fixtures.orphaned, fixtures.orphaned])
+		fixtures.denied(namespace.deny, refused, ["does not exist or has no project"]) with input as changed
+	}
 }
 
 test_allow_move_between_what_one_owns if {
@@ -390,6 +396,8 @@ test_allow_what_arrives_nowhere_with_a_service_account if {
 	namespace.deny == set() with input as accounts(deletion(fixtures.ada, of("checkout"), fixtures.checkout), ["Organization/acme"])
 	system := creation(fixtures.namespace_controller, reserved, fixtures.reserved)
 	namespace.deny == set() with input as accounts(system, ["Organization/acme"])
+	labelled := object.union(fixtures.reserved, {"workspace": "checkout"})
+	namespace.deny == set() with input as accounts(change(fixtures.ivan, reserved, reserved, [labelled, fixtures.reserved]), ["Organization/acme"])
 }
 
 administered(who, places) := fixtures.put(creation(who, plain, fixtures.unowned), "/places/administered", places)

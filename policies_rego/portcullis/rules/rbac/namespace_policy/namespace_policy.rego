@@ -57,6 +57,7 @@ allowed if {
 # Our controller writes what it injects and nothing else; baseline/managed-policy keeps everybody else from it.
 allowed if {
 	understood
+	known
 	actors.controller(input.user)
 	contains(asked.identity.name, ".")
 }

@@ -56,6 +56,15 @@ test_deny_empty_user_name if {
 	}
 }
 
+test_deny_another_object_than_before if {
+	every who in [fixtures.oz, fixtures.cilium] {
+		every field in ["name", "namespace"] {
+			document := fixtures.put(change(who, fixtures.checkout), $"/old_object/metadata/{field}", "other")
+			fixtures.denied(namespace_policy.deny, fixed, ["what it speaks of cannot be told from the object"]) with input as document
+		}
+	}
+}
+
 # The place is the one of the object's own side.
 test_deny_by_the_place_before_a_deletion if {
 	document := fixtures.put(deletion(fixtures.ada, fixtures.refunds), "/places/new", fixtures.checkout)
@@ -140,6 +149,7 @@ test_deny_controller_what_it_cannot_tell if {
 	dotted := fixtures.created(fixtures.controller, fixtures.network_policy, fixtures.object_of("dev", "zero-trust.deny", {}), fixtures.checkout)
 	fixtures.denied(namespace_policy.deny, fixed, ["version v9 is not known"]) with input as fixtures.put(dotted, "/request/kind/version", "v9")
 	fixtures.denied(namespace_policy.deny, fixed, ["what it speaks of"]) with input as fixtures.put(dotted, "/request/name", "other")
+	fixtures.denied(namespace_policy.deny, fixed, ["no such namespace is known"]) with input as fixtures.put(dotted, "/places/new", fixtures.unknown)
 }
 
 test_deny_others_a_dotted_name if {

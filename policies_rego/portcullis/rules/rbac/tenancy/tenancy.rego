@@ -142,16 +142,11 @@ understood if {
 	readable
 }
 
-# An object without a name, or with two, is judged as nobody knows which.
+# An object without a name is judged as nobody knows which.
 addressed if {
 	asked.consistent
 	asked.identity.name != ""
-	named_once
 }
-
-named_once if input.request.operation in {"CREATE", "DELETE"}
-
-named_once if input.old_object.metadata.name == input.object.metadata.name
 
 readable if input.unreadable == ""
 
