@@ -491,12 +491,6 @@ def breaks_glass(request: Json) -> bool:
     return bool(user["username"] and BREAK_GLASS & set(user["groups"]))
 
 
-def guarded_by(world: World, request: Json) -> str:
-    """Return the id of the rule that guards the object, empty where none does."""
-    guarded = covered(Ask(world, request))
-    return guarded[0] if guarded else ""
-
-
 def denied_by(world: World, request: Json) -> set[str]:
     """Return the id of the rule of category rbac that has to deny the request, whoever passes by break-glass."""
     ask = Ask(world, request)
