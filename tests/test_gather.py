@@ -325,6 +325,11 @@ def test_a_namespace_that_gets_its_name_later_has_a_place(tree: Tree) -> None:
 # Who names the object.
 
 
+def _moved(name: str, before: str, after: str) -> Asked:
+    old, new = (tenant("Workspace", name, {"project": project}) for project in (before, after))
+    return Asked(OZ, "UPDATE", TENANTS["Workspace"], new=new, old=old)
+
+
 @pytest.mark.parametrize(
     ("asked", "accounts", "baselines"),
     [
@@ -339,12 +344,15 @@ def test_a_namespace_that_gets_its_name_later_has_a_place(tree: Tree) -> None:
             Asked(OZ, "DELETE", BASELINE, None, other_policy(BASELINE, name="zero-trust")), (), (ORG,), id="gone"
         ),
         pytest.param(Asked(OZ, "CREATE", BASELINE, other_policy(BASELINE, name="edge")), (), (), id="unnamed-baseline"),
+        pytest.param(_moved("dock", "search", "payments"), ("Project/harbor",), (), id="workspace-that-moves"),
+        pytest.param(_moved("dock", "search", "search"), (), (), id="workspace-that-stays"),
+        pytest.param(_moved("ranking", "search", "payments"), (), (), id="workspace-of-no-account"),
     ],
 )
 def test_who_names_the_object_is_known(
     tree: Tree, asked: Asked, accounts: tuple[str, ...], baselines: tuple[str, ...]
 ) -> None:
-    """Of a namespace those who name an account in it, of a NetworkBaseline those who name it."""
+    """Of a namespace, or a workspace that moves, those who name an account in it, of a NetworkBaseline its namers."""
     found = document(tree, asked)
     assert (found.service_accounts, found.named_by) == (accounts, baselines)
 

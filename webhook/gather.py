@@ -34,9 +34,9 @@ def gather(  # noqa: PLR0913 - the request, and all that its facts are taken fro
     """
     held = _held(review, tree) if tree else ()
     places = _places(review, held, tree, now) if tree else Places()
-    named = _named(review, tree) if tree else {}
     written, unreadable = _written(review)
     tenancy = _tenancy(review, written, tree) if tree else None
+    named = _named(review, tenancy, tree) if tree else {}
     extra = needed(tenancy, tree) if tree and tenancy else ()
     return Document(
         request=Request(
@@ -167,8 +167,10 @@ def _identities(user: UserInfo) -> Iterator[Subject]:
         yield Subject("ServiceAccount", name, namespace)
 
 
-def _named(review: ReviewRequest, tree: Tree) -> dict[str, tuple[str, ...]]:
-    """Return who in the tree names the object under review."""
+def _named(review: ReviewRequest, tenancy: Tenancy | None, tree: Tree) -> dict[str, tuple[str, ...]]:
+    """Return who in the tree names the object under review, or what moves with it."""
+    if tenancy and tenancy.new and tenancy.old and tenancy.new.project != tenancy.old.project:
+        return {"service_accounts": tree.naming_accounts_in(tenancy.new.name)}
     each = review.old_object if review.operation == "DELETE" else review.object
     if each is None:
         return {}

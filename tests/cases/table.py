@@ -1059,6 +1059,12 @@ def _workspaces() -> list[Case]:
         "org-admin-creates-in-no-project-with-a-warning": _sided(caller=OZ, new=of("ghost", name="spare")),
         "org-admin-moves": _sided(caller=OZ, old=mine, new=of("search", team, readers)),
         "project-admin-of-both-moves": _sided(caller=both, old=mine, new=of("search", team, readers)),
+        "org-admin-moves-what-an-account-lives-in": _sided(
+            caller=OZ, old=of("search", name="dock"), new=of("payments", name="dock")
+        ),
+        "project-admin-changes-what-an-account-lives-in": _sided(
+            caller=SAM, old=of("search", name="dock"), new=of("search", team, name="dock")
+        ),
         "account-at-the-very-place": _sided(caller=PAM, old=mine, new=of("payments", team, account)),
         "account-of-nobodys-namespace": _sided(
             caller=PAM,
@@ -1135,6 +1141,9 @@ def _workspaces() -> list[Case]:
         "garbage-collector-creates": _sided(caller=GARBAGE_COLLECTOR, new=spare),
         "garbage-collector-adds-an-owner": _sided(caller=GARBAGE_COLLECTOR, old=mine, new=adopted),
         "stolen-from-its-project": _sided(caller=SAM, old=mine, new=of("search", team, readers)),
+        "moved-with-what-an-account-lives-in": _sided(
+            caller=both, old=of("search", name="dock"), new=of("payments", name="dock")
+        ),
         "pushed-upon-another-project": _sided(caller=PAM, old=mine, new=of("search", team, readers)),
         "stolen-by-its-own-admin": _sided(caller=ADA, old=mine, new=of("search", team, readers)),
         "stolen-back": _sided(caller=PAM, old=of("search", team, readers), new=mine),

@@ -392,7 +392,7 @@ def tenancy(ask: Ask) -> bool:
     sides = [side for side in (ask.new, ask.old) if side]
     if not all(_stands_above(ask, side) for side in sides):
         return False
-    return not (_lets_fall(ask) or _gives_away(ask) or _widens(ask) or ask.gains_an_owner) and (
+    return not (_lets_fall(ask) or _gives_away(ask) or _takes_along(ask) or _widens(ask) or ask.gains_an_owner) and (
         ask.kind != "Organization" or kept or _administered(ask)
     )
 
@@ -423,6 +423,18 @@ def _gives_away(ask: Ask) -> bool:
         ask.world.is_below(account_home(kind, home, name), f"{ask.kind}/{ask.name}")
         or (is_everybody(kind, name) and not role.endswith("Reader"))
         for role, kind, home, name in granted
+    )
+
+
+def _takes_along(ask: Ask) -> bool:
+    """Say whether a workspace moves with a namespace in which an account lives whose role the caller may not grant."""
+    if not (ask.old and _read(ask, ask.new).get("project") != _read(ask, ask.old).get("project")):
+        return False
+    return any(
+        not ask.may_grant(key)
+        for key, spec in ask.world.tenants.items()
+        for _, *subject in grants(spec)
+        if account_home(*subject) in ask.world.owned(f"Workspace/{ask.name}")
     )
 
 
@@ -477,12 +489,6 @@ def breaks_glass(request: Json) -> bool:
     """Say whether the caller passes everywhere."""
     user = request["userInfo"]
     return bool(user["username"] and BREAK_GLASS & set(user["groups"]))
-
-
-def guarded_by(world: World, request: Json) -> str:
-    """Return the id of the rule that guards the object, empty where none does."""
-    guarded = covered(Ask(world, request))
-    return guarded[0] if guarded else ""
 
 
 def denied_by(world: World, request: Json) -> set[str]:

@@ -5,6 +5,7 @@ Names are few, so that requests meet what stands, and each has look-alikes: anot
 in another namespace or of another kind of subject.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from hypothesis import strategies as st
@@ -14,6 +15,8 @@ from tests.policies.oracle import GUARDRAILS, ROLES, World, grants
 from webhook.model import Baseline, Namespace
 from webhook.tenancy.specs import read_tenant
 from webhook.tenancy.tree import Holdings, Tree, grow
+
+Kind = tuple[str, str, str, str]
 
 ORGANIZATION = "acme"
 PROJECTS = ("pay", "web")
@@ -143,10 +146,10 @@ def tenants(draw: st.DrawFn) -> dict[str, Json]:
     }
     found = {f"Organization/{ORGANIZATION}": top}
     for name in PROJECTS:
-        if draw(often(True, False)):  # noqa: FBT003 - what is drawn
+        if draw(st.integers(0, 4)):
             found[f"Project/{name}"] = {"roles": draw(roles("Project")), "guardrails": draw(guardrails())}
     for name, project in WORKSPACES.items():
-        if draw(often(True, False)):  # noqa: FBT003
+        if draw(st.integers(0, 4)):
             spec = {"project": project, "roles": draw(roles("Workspace")), "guardrails": draw(guardrails())}
             found[f"Workspace/{name}"] = spec
     return found
@@ -244,7 +247,7 @@ def policies(draw: st.DrawFn) -> Json:
 
 
 @st.composite
-def cluster_objects(draw: st.DrawFn, kind: tuple[str, str, str, str]) -> Json:
+def cluster_objects(draw: st.DrawFn, kind: Kind) -> Json:
     """Draw a cluster-wide policy, a baseline, or the definition of a kind."""
     if kind == CRD:
         group, defined = draw(st.sampled_from(DEFINED))
@@ -258,11 +261,14 @@ NOTES = (
     ("labels", "Portcullis.dev/workspace", "shop"),
     ("labels", "portcullis.dev/any", "x"),
     ("labels", "portcullis.dev/exempt", "true"),
-    ("labels", "portcullis.dev/gate", "enforced"),
-    ("annotations", "portcullis.dev/baseline", "{}"),
     ("annotations", "portcullis.dev/exempt-reason", "because"),
     ("annotations", "portcullis.dev/any", "x"),
     ("annotations", "note", "x"),
+)
+DERIVED = (
+    ("labels", "portcullis.dev/gate", "enforced"),
+    ("labels", "portcullis.dev/project", "pay"),
+    ("annotations", "portcullis.dev/baseline", "{}"),
 )
 
 
@@ -274,7 +280,7 @@ def namespaces(draw: st.DrawFn, world: World) -> Json:
     standing = world.namespaces.get(about.get("name", ""), {}).get(LABEL, "")
     workspace = draw(st.sampled_from((standing, standing, *LABELS, *WORKSPACES)))
     noted = {"labels": {LABEL: workspace} if workspace else {}, "annotations": {}}
-    for on, key, value in draw(st.lists(st.sampled_from(NOTES), max_size=1)):
+    for on, key, value in draw(st.lists(st.sampled_from((*NOTES, *DERIVED)), max_size=1)):
         noted[on][key] = value
     return {"metadata": {**about, **noted}, "spec": {}}
 
@@ -285,7 +291,7 @@ def relabelled(draw: st.DrawFn, new: Json) -> Json:
     about = {**new["metadata"], **{on: {**new["metadata"][on]} for on in ("labels", "annotations")}}
     if draw(st.booleans()):
         about["labels"][LABEL] = draw(st.sampled_from((*LABELS, *WORKSPACES, *WORKSPACES)))
-    for on, key, value in draw(st.lists(st.sampled_from(NOTES), max_size=2)):
+    for on, key, value in draw(st.lists(st.sampled_from((*NOTES, *DERIVED)), max_size=2)):
         about[on][key] = value
     change = draw(st.sampled_from((*[""] * 9, "spec", "status", "finalizers", "lets go", "name")))
     match change:
@@ -331,9 +337,9 @@ OPERATIONS = ("CREATE", "UPDATE", "UPDATE", "DELETE")
 
 
 @st.composite
-def requests(draw: st.DrawFn, world: World) -> Asked:
+def requests(draw: st.DrawFn, world: World, kinds: Sequence[Kind]) -> Asked:
     """Draw what is asked; now and then what no API server would, which nobody may."""
-    kind = draw(st.sampled_from((*INSIDE, *ACROSS, CRD, CRD, *[NAMESPACE] * 10, *TENANTS.values(), *TENANTS.values())))
+    kind = draw(st.sampled_from(kinds))
     caller, operation = draw(callers(world)), draw(st.sampled_from(OPERATIONS))
     objects = (
         namespaces(world)
@@ -349,7 +355,7 @@ def requests(draw: st.DrawFn, world: World) -> Asked:
     subresource = draw(often("", "", "status", "finalize", "scale")) if _has_parts(kind, operation) else ""
     sides: Json = {"new": new if operation != "DELETE" else None, "old": old if operation != "CREATE" else None}
     over: Json = {}
-    match draw(st.sampled_from((*[""] * 30, "no new", "no old", "unnamed", "other", "inside", "version", "CONNECT"))):
+    match draw(st.sampled_from((*[""] * 50, "no new", "no old", "unnamed", "other", "inside", "version", "CONNECT"))):
         case "no new":
             sides["new"], over = None, {"name": new["metadata"].get("name", "")}
         case "no old":
@@ -369,5 +375,27 @@ def requests(draw: st.DrawFn, world: World) -> Asked:
     return Asked(caller, operation, kind, **sides, subresource=subresource, over=over)
 
 
-def _has_parts(kind: tuple[str, str, str, str], operation: str) -> bool:
+@st.composite
+def touches(draw: st.DrawFn, world: World) -> Asked:
+    """Draw a small update of a Namespace, by those who may little more: nobody gets it, or loses it."""
+    holders = [each for each in grants(world.tenants[world.top]) if each[0] in {"InfraAdmin", "SystemWriter"}]
+    _, kind, home, name = draw(st.sampled_from(sorted(holders)))
+    holder = called({"kind": kind, "namespace": home, "name": name})
+    caller = draw(st.sampled_from((holder, holder, Caller(CONTROLLER), *map(Caller, SYSTEM))))
+    new = draw(namespaces(world))
+    about = {**new["metadata"], **{on: {**new["metadata"][on]} for on in ("labels", "annotations")}}
+    notes = DERIVED if caller.name == CONTROLLER and draw(st.booleans()) else (*NOTES, *DERIVED)
+    for on, key, value in draw(st.lists(st.sampled_from(notes), min_size=1, max_size=2)):
+        about[on][key] = value
+    more = draw(
+        st.sampled_from((*[{}] * 5, {"spec": {"x": "y"}}, {"status": {"x": "y"}}, {"metadata": new["metadata"]}))
+    )
+    if draw(st.integers(0, 5)) == 0:
+        about["finalizers"] = [*about.get("finalizers", []), "z"]
+    old = {**new, "metadata": about, **more}
+    subresource = draw(st.sampled_from(("", "", "", "status", "finalize")))
+    return Asked(caller, "UPDATE", NAMESPACE, new=new, old=old, subresource=subresource)
+
+
+def _has_parts(kind: Kind, operation: str) -> bool:
     return operation == "UPDATE" and kind in {NAMESPACE, CRD, CILIUM, BASELINE, *TENANTS.values()}

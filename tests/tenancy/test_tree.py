@@ -309,6 +309,30 @@ def test_tenants_that_name_an_account_of_a_namespace_are_found(named: Tree, name
     assert set(found) == keys
 
 
+def test_tenants_that_name_an_account_of_a_workspace_are_found() -> None:
+    """Each once, whichever namespaces of the workspace they live in; kube-system is nobody's, whatever its label."""
+    homes = {"a": "one", "b": "one", "c": "two", "kube-system": "one", "d": ""}
+    accounts = {home: Subject("ServiceAccount", "x", home) for home in (*homes, "gone")}
+    given = {"p": ("a", "b"), "q": ("c", "kube-system"), "r": ("d", "gone"), "s": ("a",)}
+    tree = grow(
+        Holdings(
+            ACME,
+            (
+                *(
+                    Tenant("Project", name, roles=(Grant("ProjectAdmin", tuple(accounts[home] for home in some)),))
+                    for name, some in given.items()
+                ),
+                Tenant("Workspace", "one", "p"),
+                Tenant("Workspace", "two", "p"),
+            ),
+            namespaces=tuple(Namespace(home, {WORKSPACE_LABEL: owner}) for home, owner in homes.items()),
+        )
+    )
+    assert tree.naming_accounts_in("one") == ("Project/p", "Project/s")
+    assert tree.naming_accounts_in("two") == ("Project/q",)
+    assert tree.naming_accounts_in("") == ()
+
+
 @pytest.mark.parametrize(
     ("baseline", "keys"),
     [("a", ["Organization/acme", "Workspace/one"]), ("b", ["Organization/acme"]), ("A", []), ("", [])],

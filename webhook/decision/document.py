@@ -92,13 +92,13 @@ class Document:
     One request with its facts.
 
     `tenants` is the slice of the tree that the request needs, by key (`Workspace/checkout`); `service_accounts` are the
-    keys of the tenants that give a role to a ServiceAccount of the namespace under review; `named_by` those that name
-    the NetworkBaseline under review, and `unreadable` says what in an object of portcullis.dev cannot be read. `tree`
-    is false while the tree is not loaded. `reaches` has what the policy under review opens, or, where a Namespace gets
-    another owner or comes under a baseline, what the policies that stand in it open. `exemption_problem` says what is
-    wrong with the exemption that the new Namespace asks for, empty where it asks for none. `cover` is that of the
-    namespace in which a Pod is created, where a baseline applies to it and it is not exempt. `tenancy` is an
-    Organization's, Project's or Workspace's.
+    keys of the tenants that give a role to a ServiceAccount of the namespace under review, or of those of a Workspace
+    that moves; `named_by` those that name the NetworkBaseline under review, and `unreadable` says what in an object of
+    portcullis.dev cannot be read. `tree` is false while the tree is not loaded. `reaches` has what the policy under
+    review opens, or, where a Namespace gets another owner or comes under a baseline, what the policies that stand in it
+    open. `exemption_problem` says what is wrong with the exemption that the new Namespace asks for, empty where it asks
+    for none. `cover` is that of the namespace in which a Pod is created, where a baseline applies to it and it is not
+    exempt. `tenancy` is an Organization's, Project's or Workspace's.
     """
 
     request: Request

@@ -161,6 +161,12 @@ class Tree:
         """Return the keys of the tenants that give a role to a ServiceAccount of the namespace."""
         return self._naming_accounts_of.get(namespace, ())
 
+    def naming_accounts_in(self, workspace: str) -> tuple[str, ...]:
+        """Return the keys of the tenants that give a role to a ServiceAccount of a workspace's namespaces."""
+        places = [self.place_of(home) for home in self._naming_accounts_of]
+        homes = [each.namespace for each in places if (each.standing, each.workspace) == (Standing.OWNED, workspace)]
+        return tuple(sorted({key for home in homes for key in self._naming_accounts_of[home]}))
+
     def naming_baseline(self, baseline: str) -> tuple[str, ...]:
         """Return the keys of the tenants whose `baselines` name it."""
         return self._naming_baseline.get(baseline, ())

@@ -53,6 +53,16 @@ deny contains violation if {
 	violation := result.fixed(rego.metadata.chain(), message)
 }
 
+# With a workspace its namespaces come to other owners, and with them who runs pods there.
+deny contains violation if {
+	judged
+	moves
+	some key in input.service_accounts
+	not roles.may_grant(key)
+	message := $"{asked.line}: in its namespaces live ServiceAccounts that the tree gives a role to, and whoever owns those has the role. Allowed: an OrgAdmin, or for a role in a workspace a ProjectAdmin of its project"
+	violation := result.fixed(rego.metadata.chain(), message)
+}
+
 deny contains violation if {
 	judged
 	count(given_away) > 0

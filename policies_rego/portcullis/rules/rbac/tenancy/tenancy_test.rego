@@ -214,6 +214,21 @@ test_deny_move_from_either_end if {
 	}
 }
 
+inhabited(document, keys) := put(document, "/service_accounts", keys)
+
+test_deny_move_of_what_an_account_lives_in if {
+	parts := ["both may not update Workspace checkout: in its namespaces live ServiceAccounts that the tree gives a role to", "Allowed: an OrgAdmin, or for a role in a workspace a ProjectAdmin of its project"]
+	every key in ["Project/media", "Project/payments", "Organization/acme"] {
+		denied(inhabited(change(both, checkout, elsewhere), [key, "Workspace/video"]), parts)
+	}
+}
+
+test_allow_move_of_what_an_account_lives_in if {
+	allowed(inhabited(change(both, checkout, elsewhere), ["Workspace/checkout", "Workspace/video"]))
+	allowed(inhabited(change(fixtures.oz, checkout, elsewhere), ["Project/media", "Organization/acme"]))
+	allowed(inhabited(change(fixtures.pam, checkout, checkout), ["Organization/acme"]))
+}
+
 # Names are for those who hold a role there.
 
 test_deny_who_sees_reads_names if {
