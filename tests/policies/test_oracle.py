@@ -11,7 +11,7 @@ from tests.cases.reviews import CRD, NAMESPACE, TENANTS, Asked
 from tests.conftest import Loop
 from tests.policies.answers import ask_all, under
 from tests.policies.oracle import World, breaks_glass, denied_by
-from tests.policies.worlds import ACROSS, INSIDE, Kind, planted, requests, touches, worlds
+from tests.policies.worlds import ACROSS, INSIDE, Kind, moves, planted, requests, touches, worlds
 from webhook.admission import Gate
 
 Drawn = tuple[World, list[Asked]]
@@ -33,8 +33,8 @@ def about(*kinds: Kind) -> Callable[[World], st.SearchStrategy[Asked]]:
 RULES = {
     "rbac/namespace-policy": (80, asked_in_worlds(about(*INSIDE))),
     "rbac/cluster-policy": (100, asked_in_worlds(about(*ACROSS, CRD, CRD))),
-    "rbac/namespace": (180, asked_in_worlds(about(NAMESPACE), about(NAMESPACE), touches)),
-    "rbac/tenancy": (150, asked_in_worlds(about(*TENANTS.values(), TENANTS["Workspace"]))),
+    "rbac/namespace": (180, asked_in_worlds(about(NAMESPACE), about(NAMESPACE), touches, moves)),
+    "rbac/tenancy": (150, asked_in_worlds(about(*TENANTS.values(), TENANTS["Workspace"]), moves)),
 }
 """By rule: how many trees, and what is asked in them."""
 

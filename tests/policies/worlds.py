@@ -397,5 +397,30 @@ def touches(draw: st.DrawFn, world: World) -> Asked:
     return Asked(caller, "UPDATE", NAMESPACE, new=new, old=old, subresource=subresource)
 
 
+@st.composite
+def moves(draw: st.DrawFn, world: World) -> Asked:
+    """Draw a Namespace, or a Workspace, that goes from one owner to another, by somebody who is admin near an end."""
+    workspace = draw(st.booleans())
+    ends = PROJECTS if workspace else tuple(WORKSPACES)
+    before, after = draw(st.sampled_from(ends)), draw(st.sampled_from(ends))
+    near = {f"Project/{end}" for end in (before, after, WORKSPACES.get(before), WORKSPACES.get(after))}
+    near |= {f"Workspace/{end}" for end in (before, after)}
+    given = (each for key, spec in world.tenants.items() if key in near for each in grants(spec))
+    admins = sorted(each for each in given if each[0].endswith("Admin"))
+    if not admins:
+        return draw(requests(world, [NAMESPACE]))
+    some = draw(st.lists(st.sampled_from(admins), min_size=1, max_size=3))
+    people = [called({"kind": kind, "namespace": home, "name": name}) for _, kind, home, name in some]
+    caller = Caller(people[0].name, tuple(group for each in people for group in each.groups))
+    if workspace:
+        name = draw(st.sampled_from(tuple(WORKSPACES)))
+        spec = {**world.tenants.get(f"Workspace/{name}", {"roles": []})}
+        old, new = ({"metadata": {"name": name}, "spec": {**spec, "project": end}} for end in (before, after))
+        return Asked(caller, "UPDATE", TENANTS["Workspace"], new=new, old=old)
+    name = draw(st.sampled_from((*HOMES, "fresh")))
+    old, new = ({"metadata": {"name": name, "labels": {LABEL: end}, "annotations": {}}} for end in (before, after))
+    return Asked(caller, "UPDATE", NAMESPACE, new=new, old=old)
+
+
 def _has_parts(kind: Kind, operation: str) -> bool:
     return operation == "UPDATE" and kind in {NAMESPACE, CRD, CILIUM, BASELINE, *TENANTS.values()}
