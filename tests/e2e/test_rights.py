@@ -223,12 +223,12 @@ def test_a_binding_is_put_back_whatever_becomes_of_it(guarded: Guarded, place: s
 
 def test_a_namespace_that_is_not_there_yet_is_created_and_not_applied(guarded: Guarded) -> None:
     """An apply reads or patches first, which would be a right to read every tenant's namespace by name."""
-    thing = documents(namespace("applied", "checkout"))
+    thing = documents(namespace("not-yet-made", "checkout"))
     assert 'cannot get resource "namespaces"' in guarded.refused("apply", "--filename=-", user="wanda", stdin=thing)
     server_side = ("apply", "--server-side", "--filename=-")
     assert 'cannot patch resource "namespaces"' in guarded.refused(*server_side, user="wanda", stdin=thing)
     guarded.kubectl("create", "--filename=-", user="wanda", stdin=thing)
-    bound(guarded, "applied")
+    bound(guarded, "not-yet-made")
     guarded.kubectl("apply", "--server-side", "--filename=-", user="wanda", stdin=thing)
 
 

@@ -56,6 +56,7 @@ GUARDRAILS = {
 }
 
 CRD = "CustomResourceDefinition"
+TREE_KINDS = {("portcullis.dev", kind) for kind in ("Organization", "Project", "Workspace")}
 NAMESPACE_POLICIES = {
     "networking.k8s.io": {"NetworkPolicy"},
     "cilium.io": {"CiliumNetworkPolicy", "CiliumLocalRedirectPolicy"},
@@ -296,13 +297,17 @@ def cluster_policy(ask: Ask) -> bool:
     named = any(ask.name in spec.get("baselines", ()) for spec in ask.world.tenants.values())
     if baseline and named and not (ask.new or {}).get("spec", {}).get("policies"):
         return False
-    if baseline and (ask.gains_an_owner or not (ask.ends or readable(ask.kind, ask.new) or ask.same_spec)):
+    if (baseline or definition) and ask.gains_an_owner:
+        return False
+    if baseline and not (ask.ends or readable(ask.kind, ask.new) or ask.same_spec):
         return False
     if ask.system and (ask.ends or ask.only_lets_go or (definition and ask.subresource == "status" and ask.same_spec)):
         return True
     ours = baseline or any(group == OURS for group, _ in definitions(ask))
+    # What the tree's own kinds mean says who holds which role: above an InfraAdmin.
+    meaning = ask.operation == "UPDATE" and not ask.same_spec and TREE_KINDS & set(definitions(ask))
     return ask.decidable and (
-        ask.holds([ask.world.top], PLATFORM)
+        ask.holds([ask.world.top], {"OrgAdmin"} if meaning else PLATFORM)
         or (ask.system_writer and not ours)
         or (ask.user == CONTROLLER and baseline and ask.same_spec)  # it keeps its finalizer there
     )
