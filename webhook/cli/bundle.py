@@ -6,16 +6,14 @@ from typing import Annotated
 
 import typer
 
+from webhook.cli.options import Policies
 from webhook.errors import SettingsError
 from webhook.settings import bundled_policies, environment
 
 
 def bundle(
     target: Annotated[Path, typer.Argument(help="The file to write, a .tar.gz.")],
-    policies: Annotated[
-        Path | None,
-        typer.Option(help="The folder that holds portcullis/.", envvar="PORTCULLIS_POLICIES", show_default="bundled"),
-    ] = None,
+    policies: Policies = None,
 ) -> None:
     """
     Check the policies and write them as an OPA bundle, for `serve --opa-url`.

@@ -3,35 +3,20 @@
 import asyncio
 import signal
 from pathlib import Path
-from typing import Annotated
 
 import structlog
-import typer
 import uvloop
 
 from webhook.cli.errors import unwrapped
 from webhook.cli.logs import log_to_stderr
+from webhook.cli.options import Kubeconfig, NoRbac
 from webhook.errors import SettingsError
 
 
 def controller(
     *,
-    kubeconfig: Annotated[
-        Path | None,
-        typer.Option(
-            help="How to reach the cluster.",
-            envvar="PORTCULLIS_KUBECONFIG",
-            show_default="the cluster of the pod that we run in",
-        ),
-    ] = None,
-    no_rbac: Annotated[
-        bool,
-        typer.Option(
-            "--no-rbac",
-            help="Keep no RoleBindings for the roles of the tree; those that stand are left.",
-            envvar="PORTCULLIS_NO_RBAC",
-        ),
-    ] = False,
+    kubeconfig: Kubeconfig = None,
+    no_rbac: NoRbac = False,
 ) -> None:
     """
     Bring every namespace its baselines and its roles' bindings and keep them, without answering reviews.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from webhook.cli.options import BreakGlassGroup, Kubeconfig, Policies, Tenancy
 from webhook.errors import SettingsError
 from webhook.settings import BREAK_GLASS_GROUPS, bundled_policies, bundled_webhooks, environment
 
@@ -35,30 +36,10 @@ def explain(  # noqa: PLR0913 - a flag each
         list[str] | None,
         typer.Option("--as-group", help="A group of that user; repeatable.", envvar="PORTCULLIS_AS_GROUP"),
     ] = None,
-    tenancy: Annotated[
-        Path | None,
-        typer.Option(
-            help="File or folder of the tenant tree; no cluster is contacted then.",
-            envvar="PORTCULLIS_TENANCY",
-            show_default="the cluster's objects",
-        ),
-    ] = None,
-    kubeconfig: Annotated[
-        Path | None,
-        typer.Option(
-            help="How to reach the cluster.",
-            envvar="PORTCULLIS_KUBECONFIG",
-            show_default="the cluster of the pod that we run in",
-        ),
-    ] = None,
-    policies: Annotated[
-        Path | None,
-        typer.Option(help="Folder that holds portcullis/.", envvar="PORTCULLIS_POLICIES", show_default="bundled"),
-    ] = None,
-    break_glass_group: Annotated[
-        list[str],
-        typer.Option(help="Group that every rule lets pass; repeatable.", envvar="PORTCULLIS_BREAK_GLASS_GROUP"),
-    ] = list(BREAK_GLASS_GROUPS),  # noqa: B006 - typer copies it
+    tenancy: Tenancy = None,
+    kubeconfig: Kubeconfig = None,
+    policies: Policies = None,
+    break_glass_group: BreakGlassGroup = list(BREAK_GLASS_GROUPS),  # noqa: B006 - typer copies it
     output: Annotated[
         Literal["text", "json"],
         typer.Option("--output", "-o", help="How to write it.", envvar="PORTCULLIS_OUTPUT"),

@@ -4,11 +4,11 @@ import difflib
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from webhook.cli.options import Policies
 from webhook.errors import SettingsError
 from webhook.settings import bundled_policies
 
@@ -34,10 +34,7 @@ _SOFTENED = {
 def rules(
     rule: Annotated[str | None, typer.Argument(help="One rule, by its id.", show_default="all of them")] = None,
     *,
-    policies: Annotated[
-        Path | None,
-        typer.Option(help="Folder that holds portcullis/.", envvar="PORTCULLIS_POLICIES", show_default="bundled"),
-    ] = None,
+    policies: Policies = None,
     output: Annotated[
         Literal["text", "json", "markdown"],
         typer.Option("--output", "-o", help="How to write it.", envvar="PORTCULLIS_OUTPUT"),

@@ -8,6 +8,7 @@ import typer
 import uvloop
 
 from webhook.cli.logs import log_to_stderr
+from webhook.cli.options import BreakGlassGroup, Kubeconfig, NoRbac, Policies, Tenancy
 from webhook.settings import (
     BREAK_GLASS_GROUPS,
     EVERY_ADDRESS,
@@ -19,22 +20,8 @@ from webhook.settings import (
 
 def serve(  # noqa: PLR0913 - a flag each
     *,
-    tenancy: Annotated[
-        Path | None,
-        typer.Option(
-            help="File or folder of the tenant tree; no cluster is contacted then.",
-            envvar="PORTCULLIS_TENANCY",
-            show_default="the cluster's objects",
-        ),
-    ] = None,
-    kubeconfig: Annotated[
-        Path | None,
-        typer.Option(
-            help="How to reach the cluster.",
-            envvar="PORTCULLIS_KUBECONFIG",
-            show_default="the cluster of the pod that we run in",
-        ),
-    ] = None,
+    tenancy: Tenancy = None,
+    kubeconfig: Kubeconfig = None,
     webhook_url: Annotated[
         str,
         typer.Option(
@@ -51,18 +38,8 @@ def serve(  # noqa: PLR0913 - a flag each
             envvar="PORTCULLIS_NO_CONTROLLER",
         ),
     ] = False,
-    no_rbac: Annotated[
-        bool,
-        typer.Option(
-            "--no-rbac",
-            help="Keep no RoleBindings for the roles of the tree; those that stand are left.",
-            envvar="PORTCULLIS_NO_RBAC",
-        ),
-    ] = False,
-    policies: Annotated[
-        Path | None,
-        typer.Option(help="Folder that holds portcullis/.", envvar="PORTCULLIS_POLICIES", show_default="bundled"),
-    ] = None,
+    no_rbac: NoRbac = False,
+    policies: Policies = None,
     opa_url: Annotated[
         str | None,
         typer.Option(
@@ -91,10 +68,7 @@ def serve(  # noqa: PLR0913 - a flag each
             show_default="in the state folder of the user",
         ),
     ] = None,
-    break_glass_group: Annotated[
-        list[str],
-        typer.Option(help="Group that every rule lets pass; repeatable.", envvar="PORTCULLIS_BREAK_GLASS_GROUP"),
-    ] = list(BREAK_GLASS_GROUPS),  # noqa: B006 - typer copies it
+    break_glass_group: BreakGlassGroup = list(BREAK_GLASS_GROUPS),  # noqa: B006 - typer copies it
     client_ca: Annotated[
         Path | None,
         typer.Option(

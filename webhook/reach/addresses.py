@@ -81,17 +81,12 @@ def read_cidr(text: str) -> Addresses:
     return read_spelled(text)[0]
 
 
-def oddity(text: str) -> str:
-    """
-    Say why tools read a CIDR differently, empty where they do not; raises like `read_cidr`.
-
-    Kubernetes refuses these since 1.36 (KEP-4858), and what was stored before stands.
-    """
-    return read_spelled(text)[1]
-
-
 def read_spelled(text: str) -> tuple[Addresses, str]:
-    """Return what `read_cidr` and `oddity` say, at the cost of one of them."""
+    """
+    Read one CIDR, and say why tools read it differently, empty where they do not; raises like `read_cidr`.
+
+    Kubernetes refuses such spellings since 1.36 (KEP-4858), and what was stored before stands.
+    """
     address, slash, prefix = text.partition("/")
     if not slash or not _PREFIX.fullmatch(prefix):
         raise _unreadable(text)

@@ -1,0 +1,39 @@
+"""The flags that several commands take, each described once."""
+
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import typer
+
+Tenancy: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        help="File or folder of the tenant tree; no cluster is contacted then.",
+        envvar="PORTCULLIS_TENANCY",
+        show_default="the cluster's objects",
+    ),
+]
+Kubeconfig: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        help="How to reach the cluster.",
+        envvar="PORTCULLIS_KUBECONFIG",
+        show_default="the cluster of the pod that we run in",
+    ),
+]
+Policies: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(help="Folder that holds portcullis/.", envvar="PORTCULLIS_POLICIES", show_default="bundled"),
+]
+BreakGlassGroup: TypeAlias = Annotated[
+    list[str],
+    typer.Option(help="Group that every rule lets pass; repeatable.", envvar="PORTCULLIS_BREAK_GLASS_GROUP"),
+]
+NoRbac: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--no-rbac",
+        help="Keep no RoleBindings for the roles of the tree; those that stand are left.",
+        envvar="PORTCULLIS_NO_RBAC",
+    ),
+]
