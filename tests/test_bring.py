@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -23,11 +24,12 @@ from tests.cluster.world import (
     quiet,
     settled,
     thing,
+    with_metadata,
     worked,
 )
+from webhook.bring import bring, see
 from webhook.cluster.resource import (
     BASELINES,
-    EVENTS,
     NAMESPACES,
     NETWORK_POLICIES,
     ORGANIZATIONS,
@@ -35,6 +37,7 @@ from webhook.cluster.resource import (
     WORKSPACES,
     Resource,
 )
+from webhook.controller import Way
 from webhook.errors import ClusterError
 from webhook.model import (
     BASELINE_LABEL,
@@ -179,7 +182,7 @@ def test_a_policy_that_was_deleted_comes_again() -> None:
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
 def test_what_differs_is_replaced_whole(change: Callable[[Json], Json]) -> None:
-    """In the very version that was seen, nothing of the change left; an Event says what it was."""
+    """In the very version that was seen, nothing of the change left; a note says what it was."""
     world = settled()
     right = world.policies()["zero-trust.default-deny"]
     wrong = world.memory.put(NETWORK_POLICIES, change(right))
@@ -191,26 +194,11 @@ def test_what_differs_is_replaced_whole(change: Callable[[Json], Json]) -> None:
     }
     (call,) = [each for each in world.memory.calls if each.verb == "replace"]
     assert call.thing["metadata"]["resourceVersion"] == wrong["metadata"]["resourceVersion"]
-    (event,) = [each for each in world.memory.calls if each.plural == EVENTS.plural]
-    assert event.thing["note"].startswith("zero-trust.default-deny differed in ")
-    assert event.thing["note"].endswith(" and was replaced whole")
-    assert (event.namespace, event.thing["type"], event.thing["reason"]) == ("dev", "Warning", "BaselineRepaired")
-    assert len(world.memory.calls) == 2
-
-
-def test_an_event_that_cannot_be_written_is_no_failure() -> None:
-    """The policy is replaced, and the namespace stays Ready."""
-    world = settled()
-    world.memory.put(NETWORK_POLICIES, CHANGES["an empty rule"](world.policies()["zero-trust.default-deny"]))
-    world.memory.before = failing("create events")
-    worked(world)
-    assert world.writes() == {
-        "replace networkpolicies zero-trust.default-deny": 1,
-        **{f"create events {each.name}": 1 for each in world.memory.calls if each.verb == "create"},
-    }
-    state = world.state()
-    assert state
-    assert state["state"] == "Ready"
+    (note,) = world.heard.notes
+    assert note.note.startswith("zero-trust.default-deny differed in ")
+    assert note.note.endswith(" and was replaced whole")
+    assert (note.reason, note.policy, note.warning) == ("BaselineRepaired", "zero-trust.default-deny", True)
+    assert len(world.memory.calls) == 1
 
 
 def test_what_a_baseline_only_reports_is_not_written() -> None:
@@ -227,7 +215,7 @@ def test_what_a_baseline_only_reports_is_not_written() -> None:
     world.memory.remove(NETWORK_POLICIES, "zero-trust.allow-dns", "dev")
     worked(world)
     assert world.writes() == {"patch namespaces dev": 2, "apply networkpolicies zero-trust.allow-dns": 1}
-    assert world.state() == {**state, "state": "Ready", "reason": ""}
+    assert world.state() == {**state, "state": "Ready", "reason": "", "since": (world.state() or {})["since"]}
 
 
 def test_a_baseline_that_changes_is_rolled_out() -> None:
@@ -242,7 +230,7 @@ def test_a_baseline_that_changes_is_rolled_out() -> None:
     assert writes["replace networkpolicies zero-trust.default-deny"] == 1
     assert writes["apply networkpolicies zero-trust.mesh"] == 1
     # Nobody did anything wrong.
-    assert not any(each.plural == EVENTS.plural for each in world.memory.calls)
+    assert world.heard.notes == []
     after = world.state()
     assert before
     assert after
@@ -330,6 +318,61 @@ def test_a_namespace_is_written_in_the_version_that_was_seen() -> None:
         for each in world.memory.events
         if each.plural == "namespaces" and each.kind == "ADDED"
     )
+
+
+def told_since(world: World, since: str) -> None:
+    """Let the annotation say that the state began then."""
+    namespace = world.namespace()
+    told = json.dumps({**(world.state() or {}), "since": since})
+    world.memory.put(NAMESPACES, with_metadata(namespace, annotations={STATE_ANNOTATION: told}))
+
+
+LONG_AGO = "2026-01-01T00:00:00Z"
+
+
+def test_the_state_says_since_when() -> None:
+    """As long as it and its reason stay the same so does the time, whatever is brought anew."""
+    world = settled()
+    since = datetime.fromisoformat((world.state() or {})["since"])
+    assert timedelta(0) <= datetime.now(UTC) - since < timedelta(seconds=30)
+    told_since(world, LONG_AGO)
+    world.memory.put(BASELINES, baseline(default_deny=DNS))
+    worked(world)
+    state = world.state() or {}
+    assert (state["state"], state["since"]) == ("Ready", LONG_AGO)
+    world.memory.remove(BASELINES, "zero-trust")
+    worked(world)
+    state = world.state() or {}
+    assert state["state"] == "Failed"
+    assert state["since"] != LONG_AGO
+
+
+@pytest.mark.parametrize("annotation", ["", "no JSON", "[" * 5000, "7", '{"state":7}', '{"state":"Ready","since":7}'])
+def test_whatever_stands_in_the_annotation_is_written_over(annotation: str) -> None:
+    """Nothing trusts it, and nothing stumbles over it."""
+    world = worked(World(Namespace=[live_namespace(annotations={STATE_ANNOTATION: annotation})]))
+    assert (world.state() or {})["state"] == "Ready"
+
+
+# What is told of it.
+
+
+def test_out_voted_policies_are_drift() -> None:
+    """Whoever finds them says which; the policies themselves stand, so nothing but the state is written."""
+    world = settled()
+    outvoted = ("dev/web and dev/all together let everywhere in",)
+    doing(world, lambda: quiet(world), Way(lambda tree, namespace: see(tree, namespace, outvoted), bring))
+    state = world.state() or {}
+    assert (state["state"], state["reason"]) == ("Drifted", outvoted[0])
+    assert world.writes() == {"patch namespaces dev": 1}
+
+
+def test_what_came_of_a_namespace_is_told() -> None:
+    """Its state, why, and the baselines that apply."""
+    world = worked(World(Namespace=[live_namespace(), live_namespace("other", {})]))
+    told = dict(world.heard.brought)
+    assert (told["dev"].state, told["dev"].reason, told["dev"].baselines) == ("Ready", "", ("zero-trust",))
+    assert told["other"].baselines == ()
 
 
 # What somebody else did meanwhile.

@@ -70,6 +70,7 @@ def test_a_failure_is_told_without_what_is_new_each_time() -> None:
     assert world.state() == {
         "state": "Failed",
         "revision": (world.state() or {})["revision"],
+        "since": (world.state() or {})["since"],
         "reason": "zero-trust.default-deny: denied: not you.; ask an admin",
     }
     assert world.writes()["patch namespaces dev"] == 1
@@ -400,6 +401,29 @@ def test_exemptions_of_others_do_not_wake_a_namespace() -> None:
     doing(world, script, Way(see, counted))
     assert looked["other"] == 1
     assert looked["dev"] <= 6
+
+
+# Who is told.
+
+
+def test_who_observes_hears_of_every_namespace_and_of_its_end() -> None:
+    """Each visit, each sweep, and once that a namespace is gone or ends; nothing of it after that."""
+    world = World(Namespace=[live_namespace(), live_namespace("going"), live_namespace("ending")])
+
+    async def script() -> None:
+        await quiet(world)
+        assert {name for name, _ in world.heard.brought} == {"dev", "going", "ending"}
+        sweeps = world.heard.sweeps
+        world.memory.remove(NAMESPACES, "going")
+        world.memory.put(NAMESPACES, with_metadata(world.namespace("ending"), deletionTimestamp="2026-11-21T00:00:00Z"))
+        await until(lambda: len(world.heard.gone) == 2)
+        assert world.heard.sweeps > sweeps
+        world.heard.brought.clear()
+        await quiet(world)
+
+    doing(world, script)
+    assert sorted(world.heard.gone) == ["ending", "going"]
+    assert world.heard.brought == []
 
 
 # In the long run.

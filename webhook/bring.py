@@ -9,14 +9,14 @@ import asyncio
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
 import structlog
 
 from webhook.baseline.difference import difference, surplus
-from webhook.baseline.wanted import Labels, State, Wanted, WantedPolicy, state_of, wanted_at
-from webhook.cluster.resource import EVENTS, NAMESPACES, NETWORK_POLICIES, Resource
+from webhook.baseline.wanted import Labels, State, Wanted, WantedPolicy, state_of, told_in, wanted_at
+from webhook.cluster.resource import NAMESPACES, NETWORK_POLICIES, Resource
 from webhook.errors import ClusterError
 from webhook.exemption import read_exemption, rfc3339
 from webhook.model import STATE_ANNOTATION, Namespace, Policy
@@ -52,16 +52,35 @@ class Writes(Protocol):
 
 
 class Seen(NamedTuple):
-    """What a sweep looked at; the same objects are the same state."""
+    """
+    What a sweep looked at; the same objects are the same state.
+
+    `outvoted` says which policies of others undo those of the baselines, a sentence each, empty for none.
+    """
 
     tree: Tree
     namespace: Namespace
     policies: tuple[Policy, ...]
+    outvoted: tuple[str, ...] = ()
 
 
-def see(tree: Tree, namespace: Namespace) -> Seen:
+def see(tree: Tree, namespace: Namespace, outvoted: tuple[str, ...] = ()) -> Seen:
     """Look at a namespace."""
-    return Seen(tree, namespace, tree.policies_in(namespace.name))
+    return Seen(tree, namespace, tree.policies_in(namespace.name), outvoted)
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """
+    An occurrence that is worth an Event: its reason in one word, what happened, and the policy that it is about.
+
+    `policy` is empty where it is the namespace; `warning` says that somebody should look at it.
+    """
+
+    reason: str
+    note: str
+    policy: str = ""
+    warning: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +89,18 @@ class Brought:
     What was written, the last resourceVersion by kind, and whether something failed that has to be tried again.
 
     `stale` says that the copy we looked at was not the newest, so that the watch will tell of another; `turns` when an
-    exemption begins to count or ends, so that another thing is right.
+    exemption begins to count or ends, so that another thing is right. `state` is that of the namespace with its
+    `reason`, None where nothing could be said (yet); `baselines` are those that apply, `notes` what happened.
     """
 
     written: dict[str, str]
     failed: bool = False
     stale: bool = False
     turns: datetime | None = None
+    state: State | None = None
+    reason: str = ""
+    baselines: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
 
 
 @dataclass(slots=True)
@@ -86,6 +110,7 @@ class _Outcome:
     written: list[str] = field(default_factory=list)
     drifted: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
     repairs: bool = False
     """Whether these very policies were applied before."""
     stale: bool = False
@@ -95,30 +120,42 @@ class _Outcome:
 async def bring(cluster: Writes, seen: Seen, now: datetime) -> Brought:
     """Make one namespace right as of `now`, an aware time."""
     exemption = read_exemption(seen.namespace.name, seen.namespace.labels, seen.namespace.annotations, now)
-    return replace(await _bring(cluster, seen, exemption.end), turns=exemption.turns)
+    return replace(await _bring(cluster, seen, exemption.end, now), turns=exemption.turns)
 
 
-async def _bring(cluster: Writes, seen: Seen, exempt: datetime | None) -> Brought:
+async def _bring(cluster: Writes, seen: Seen, exempt: datetime | None, now: datetime) -> Brought:
     place = seen.tree.place(seen.namespace.name, seen.namespace.labels)
     if exempt:
         place = replace(place, exempt=rfc3339(exempt))
     wanted = wanted_at(place, seen.tree.baselines)
     outcome = await _apply(cluster, wanted, seen)
     written = {NETWORK_POLICIES.kind: max(outcome.written, key=int)} if outcome.written else {}
+    notes = tuple(sorted(outcome.notes, key=lambda each: each.policy))
     if outcome.stale:
-        return Brought(written, stale=True)
-    state, reason = _state(wanted, outcome, place.exempt)
-    annotation = state_of(state, wanted.revision, reason) if place.baselines else None
+        return Brought(written, stale=True, baselines=place.baselines, notes=notes)
+    state, reason = _state(wanted, outcome, place.exempt, seen.outvoted)
+    brought = Brought(written, bool(outcome.failed), state=state, reason=reason, baselines=place.baselines, notes=notes)
+    annotation = _annotation(seen.namespace, brought, wanted.revision, now) if place.baselines else None
     log = structlog.get_logger().bind(namespace=seen.namespace.name)
     try:
         if version := await _tell(cluster, seen.namespace, wanted.labels, annotation):
             written[NAMESPACES.kind] = version
     except ClusterError as error:
         log.warning("namespace not told", state=state, reason=reason, error=str(error))
-        return Brought(written, failed=True)
+        return replace(brought, failed=True)
     if written:
         log.info("baseline", state=state, policies=len(outcome.written), reason=reason)
-    return Brought(written, failed=bool(outcome.failed))
+    return brought
+
+
+def _annotation(namespace: Namespace, brought: Brought, revision: str, now: datetime) -> str | None:
+    """Return what the namespace is told; the time stays as long as the state and its reason do."""
+    if brought.state is None:
+        return None
+    told = told_in(namespace.annotations.get(STATE_ANNOTATION))
+    same = (told.get("state"), told.get("reason")) == (brought.state, brought.reason)
+    since = told.get("since") if same else None
+    return state_of(brought.state, revision, brought.reason, since or rfc3339(now.replace(microsecond=0)))
 
 
 async def _apply(cluster: Writes, wanted: Wanted, seen: Seen) -> _Outcome:
@@ -153,7 +190,8 @@ async def _put(cluster: Writes, wanted: WantedPolicy, stored: Policy | None, out
         _weigh(f"{wanted.name}", error, outcome)
         return
     if outcome.repairs:
-        await _note(cluster, wanted, f"{wanted.name} differed in {differing} and was replaced whole")
+        note = f"{wanted.name} differed in {differing} and was replaced whole"
+        outcome.notes.append(Note("BaselineRepaired", note, wanted.name))
 
 
 async def _remove(cluster: Writes, old: Policy, outcome: _Outcome) -> None:
@@ -177,29 +215,6 @@ def outdated(error: ClusterError) -> bool:
     return error.status in {404, 409} or "is being terminated" in str(error)
 
 
-async def _note(cluster: Writes, wanted: WantedPolicy, note: str) -> None:
-    """Tell of a repair by an Event; that it could not be told does not undo it."""
-    now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-    regarding = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "name": wanted.name}
-    event = {
-        "apiVersion": EVENTS.api_version,
-        "kind": EVENTS.kind,
-        "metadata": {"generateName": "portcullis-", "namespace": wanted.namespace},
-        "eventTime": now,
-        "type": "Warning",
-        "reason": "BaselineRepaired",
-        "action": "Replace",
-        "note": note,
-        "regarding": {**regarding, "namespace": wanted.namespace},
-        "reportingController": "portcullis.dev/controller",
-        "reportingInstance": "portcullis",
-    }
-    try:
-        await cluster.create(EVENTS, event)
-    except ClusterError as error:
-        structlog.get_logger().warning("event not written", note=note, error=str(error))
-
-
 async def _tell(cluster: Writes, namespace: Namespace, labels: Labels, annotation: str | None) -> str:
     """Put the derived labels and the state where they differ; return the version written, empty for none."""
     changes = {
@@ -221,11 +236,11 @@ async def _tell(cluster: Writes, namespace: Namespace, labels: Labels, annotatio
         raise
 
 
-def _state(wanted: Wanted, outcome: _Outcome, exempt: str) -> tuple[State, str]:
+def _state(wanted: Wanted, outcome: _Outcome, exempt: str, outvoted: tuple[str, ...]) -> tuple[State, str]:
     if wanted.problems or outcome.failed:
         return "Failed", _listed([*wanted.problems, *outcome.failed])
-    if outcome.drifted:
-        return "Drifted", _listed(outcome.drifted)
+    if outcome.drifted or outvoted:
+        return "Drifted", _listed([*outcome.drifted, *outvoted])
     return "Ready", f"exempt until {exempt}" if exempt else ""
 
 

@@ -64,6 +64,22 @@ class Way(NamedTuple):
 BASELINES = Way(see, bring)
 
 
+class Observer(Protocol):
+    """Who is told how it goes, as it goes: called in the loop, so it may not block."""
+
+    def told(self, namespace: Namespace, brought: Brought, /) -> None:
+        """Hear what came of a visit; `namespace` is as it was seen before."""
+        ...
+
+    def forgotten(self, name: str, /) -> None:
+        """Hear that a namespace is gone, or ends."""
+        ...
+
+    def swept(self) -> None:
+        """Hear that all were looked at."""
+        ...
+
+
 @dataclass(slots=True)
 class _Course:
     """How it goes with one namespace."""
@@ -118,10 +134,11 @@ class _Course:
 class Controller:
     """Makes every namespace right for as long as `run` runs; of one way, one at a time may run in a cluster."""
 
-    def __init__(self, live: Live, cluster: Writes, way: Way = BASELINES) -> None:
+    def __init__(self, live: Live, cluster: Writes, way: Way = BASELINES, observer: Observer | None = None) -> None:
         self._live = live
         self._cluster = cluster
         self._way = way
+        self._observer = observer
         self._courses: dict[str, _Course] = {}
         self._wake = asyncio.Event()
         self._slots = asyncio.Semaphore(AT_ONCE)
@@ -166,6 +183,7 @@ class Controller:
         soonest: float | None = None
         for namespace in list(tree.namespaces.values()):
             if namespace.name in RESERVED or namespace.terminating:
+                self._forget(namespace.name)
                 continue
             course = self._courses.setdefault(namespace.name, _Course())
             seen = self._way.see(tree, namespace)
@@ -178,16 +196,22 @@ class Controller:
                 soonest = _sooner(soonest, due)
                 continue
             course.busy = True
-            tasks.create_task(self._visit(seen, course, today))
+            tasks.create_task(self._visit(namespace, seen, course, today))
         for name in self._courses.keys() - tree.namespaces.keys():
-            del self._courses[name]
+            self._forget(name)
+        if self._observer:
+            self._observer.swept()
         return soonest
+
+    def _forget(self, name: str) -> None:
+        if self._courses.pop(name, None) and self._observer:
+            self._observer.forgotten(name)
 
     def _told(self, course: _Course) -> bool:
         """Say whether the watches have told of what we wrote last."""
         return all(self._live.reached(kind, version) for kind, version in course.awaited.items())
 
-    async def _visit(self, seen: Sight, course: _Course, today: datetime) -> None:
+    async def _visit(self, namespace: Namespace, seen: Sight, course: _Course, today: datetime) -> None:
         course.calm(asyncio.get_running_loop().time())
         try:
             async with self._slots:
@@ -202,6 +226,8 @@ class Controller:
                 course.wrote()
             else:
                 course.right = seen
+            if self._observer and self._courses.get(namespace.name) is course:
+                self._observer.told(namespace, brought)
         finally:
             course.busy = False
             self._wake.set()

@@ -9,6 +9,7 @@ from typing import Any
 
 from tests.cases.reviews import Json
 from tests.cluster.memory import Call, Event, Memory, plural_of
+from webhook.bring import Brought, Note
 from webhook.cluster.resource import NAMESPACES, NETWORK_POLICIES, TREE
 from webhook.controller import BASELINES, Controller, Way
 from webhook.errors import ClusterError
@@ -20,6 +21,7 @@ from webhook.model import (
     PROJECT_LABEL,
     STATE_ANNOTATION,
     WORKSPACE_LABEL,
+    Namespace,
 )
 from webhook.tenancy.live import LiveTree
 
@@ -48,6 +50,29 @@ STANDING: dict[str, list[Json]] = {
 }
 
 
+class Heard:
+    """What a controller told of its work."""
+
+    def __init__(self) -> None:
+        self.brought: list[tuple[str, Brought]] = []
+        self.gone: list[str] = []
+        self.sweeps = 0
+
+    def told(self, namespace: Namespace, brought: Brought) -> None:
+        self.brought.append((namespace.name, brought))
+
+    def forgotten(self, name: str) -> None:
+        self.gone.append(name)
+
+    def swept(self) -> None:
+        self.sweeps += 1
+
+    @property
+    def notes(self) -> list[Note]:
+        """All that happened, in order."""
+        return [note for _, brought in self.brought for note in brought.notes]
+
+
 class World:
     """A cluster in memory and the live tree that follows it: at once, or when it is told to while `lagging`."""
 
@@ -55,6 +80,7 @@ class World:
         self.memory = Memory()
         self.live = LiveTree()
         self.lagging = False
+        self.heard = Heard()
         self._late: list[Event] = []
         self._kinds = {plural_of(each): each for each in TREE}
         standing = {**STANDING, **kinds}
@@ -119,13 +145,14 @@ def settled(**kinds: list[Json]) -> World:
     world = World(Namespace=[live_namespace()], **kinds)
     worked(world)
     world.memory.calls.clear()
+    world.heard.brought.clear()
     return world
 
 
 @asynccontextmanager
 async def working(*worlds: World, way: Way = BASELINES) -> AsyncIterator[None]:
     """Run a controller, which must not end by itself; several for several entries."""
-    tasks = [asyncio.create_task(Controller(each.live, each.memory, way).run()) for each in worlds]
+    tasks = [asyncio.create_task(Controller(each.live, each.memory, way, each.heard).run()) for each in worlds]
     try:
         yield
         assert not any(task.done() for task in tasks), tasks

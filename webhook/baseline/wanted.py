@@ -105,10 +105,23 @@ def derived_labels(place: Place) -> Labels:
     }
 
 
-def state_of(state: State, revision: str, reason: str) -> str:
-    """Return the value of the annotation, key for key as the mutating webhook writes the first one."""
-    told = {"reason": reason, "revision": revision, "state": state}
+def state_of(state: State, revision: str, reason: str, since: str = "") -> str:
+    """
+    Return the value of the annotation, key for key as the mutating webhook writes the first one.
+
+    `since` (RFC 3339) is when the state began, which the webhook leaves out: at the namespace's creation.
+    """
+    told = {"reason": reason, "revision": revision, **({"since": since} if since else {}), "state": state}
     return json.dumps(told, separators=(",", ":"), ensure_ascii=False)
+
+
+def told_in(annotation: str | None) -> Mapping[str, str]:
+    """Return what the annotation says, nothing where somebody else wrote it: nothing else is made of it."""
+    try:
+        told = json.loads(annotation or "")
+    except (ValueError, RecursionError):
+        return {}
+    return {key: each for key, each in told.items() if isinstance(each, str)} if isinstance(told, dict) else {}
 
 
 def _problem(name: str, baseline: Baseline | None, place: Place) -> str:
