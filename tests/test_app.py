@@ -31,9 +31,10 @@ from tests.cases.reviews import ADA, BO, NAMESPACE, NETPOL, ROOT, Asked, Json, i
 from tests.conftest import Loop
 from tests.test_server import HOSTS, certified, client, serving, trusting
 from webhook.admission import Gate, Record
-from webhook.app import MOST_BYTES, Callers, Health, Metrics, create_app, seconds_left
+from webhook.app import MOST_BYTES, Callers, Metrics, create_app, seconds_left
 from webhook.decision.opa import LocalOpa, Opa
 from webhook.errors import OpaError
+from webhook.health import Health
 from webhook.model import Policies
 from webhook.server import AnyCallers, CertifiedCallers, Server
 

@@ -3,19 +3,18 @@
 import asyncio
 import re
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 import orjson
 import structlog
 from fastapi import FastAPI, Request, Response
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from starlette.requests import ClientDisconnect
 
 from webhook.admission import Gate, Record, Route
 from webhook.errors import NoDecisionError, PortcullisError, ReviewError
+from webhook.health import Health, alive, figures, readiness
 
 MOST_BYTES = 8 * 1024 * 1024
 """Legal reviews reach 5.7 MB: two objects of the API server's limit and what JSON adds."""
@@ -23,14 +22,6 @@ DEFAULT_SECONDS = 10.0
 """What the API server gives a webhook that does not say."""
 
 _TIMEOUT = re.compile(r"([0-9]{1,4})s", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class Health:
-    """What `/readyz` tells beside OPA: what is missing and what an operator has to know, both asked anew each time."""
-
-    missing: Callable[[], list[str]]
-    notes: Callable[[], list[str]] = list
 
 
 class Metrics:
@@ -130,7 +121,7 @@ def create_app(gate: Gate, health: Health, metrics: Metrics, callers: Callers) -
 
     @app.get("/healthz")
     async def healthz() -> Response:
-        return Response("ok\n", media_type="text/plain")
+        return alive()
 
     @app.get("/readyz")
     async def readyz() -> Response:
@@ -139,17 +130,11 @@ def create_app(gate: Gate, health: Health, metrics: Metrics, callers: Callers) -
             await gate.probe(seconds=2)
         except NoDecisionError as error:
             missing.append(f"policies: {error}")
-        state = {
-            "ready": not missing,
-            "missing": missing,
-            "notes": health.notes(),
-            "revision": gate.policies.revision,
-        }
-        return _json(orjson.dumps(state) + b"\n", status=503 if missing else 200)
+        return readiness(missing, health.notes(), revision=gate.policies.revision)
 
     @app.get("/metrics")
     async def scrape() -> Response:
-        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+        return figures(metrics.registry)
 
     _answer_errors(app, metrics)
     return app

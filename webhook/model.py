@@ -116,6 +116,7 @@ class Namespace:
     A namespace that exists.
 
     `terminating` says that it is being deleted; `version` is its resourceVersion, empty where it comes from a file.
+    `created` is when that was (RFC 3339, to the second), and `heard` when we heard of this version, in Unix time.
     """
 
     name: str
@@ -123,6 +124,8 @@ class Namespace:
     annotations: Mapping[str, str] = field(default_factory=dict)
     terminating: bool = False
     version: str = ""
+    created: str = ""
+    heard: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)

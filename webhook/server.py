@@ -17,7 +17,8 @@ from typing import Any, Self
 
 import structlog
 import uvicorn
-from fastapi import FastAPI, Request
+from starlette.requests import Request
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from webhook.errors import SettingsError
@@ -103,7 +104,7 @@ class Server(uvicorn.Server):
     """
 
     @classmethod
-    def of(cls, app: FastAPI, host: str, port: int, *, tls: Tls | None) -> Self:
+    def of(cls, app: ASGIApp, host: str, port: int, *, tls: Tls | None) -> Self:
         """Return a server of `app` on `host` and `port` (0: any); without `tls` it speaks plain HTTP."""
         context = tls.context() if tls else None
         config = uvicorn.Config(

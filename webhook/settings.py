@@ -69,14 +69,37 @@ class ServeSettings:
             raise SettingsError(
                 "--tenancy judges by files and contacts no cluster: leave --kubeconfig, --webhook-url out"
             )
-        if self.kubeconfig and not self.kubeconfig.is_file():
-            raise SettingsError(f"--kubeconfig {self.kubeconfig} is no file: give one that kubectl can use")
+        _check_kubeconfig(self.kubeconfig)
         if not self.tenancy and not self.tls:
             raise SettingsError("the API server calls webhooks over TLS alone: leave --no-tls out, or give --tenancy")
         if self.webhook_url and not _callable(self.webhook_url):
             raise SettingsError(
                 f"--webhook-url {self.webhook_url!r} has to be like https://HOST:PORT, without a user or a query"
             )
+
+
+@dataclass(frozen=True, slots=True)
+class ControllerSettings:
+    """What `portcullis controller` does."""
+
+    kubeconfig: Path | None = None
+    """How the cluster is reached; None for the one of the pod that we run in."""
+    rbac: bool = True
+    """Whether it keeps the bindings of the tree's roles."""
+    host: str = EVERY_ADDRESS
+    """Address of /healthz, /readyz and /metrics."""
+    port: int = 8080
+    """Port of these; 0 for any."""
+
+    def check(self) -> "ControllerSettings":
+        """Return itself; raises `SettingsError` for what cannot be followed."""
+        _check_kubeconfig(self.kubeconfig)
+        return self
+
+
+def _check_kubeconfig(path: Path | None) -> None:
+    if path and not path.is_file():
+        raise SettingsError(f"--kubeconfig {path} is no file: give one that kubectl can use")
 
 
 def _callable(url: str) -> bool:

@@ -226,8 +226,9 @@ def _portcullis(plane: Plane, port: int, *arguments: str) -> Iterator[psutil.Pop
     """Run a command of ours on `plane` under its own token, and end it."""
     command = [sys.executable, "-c", "from webhook.cli import main; main()", *arguments]
     command += ["--kubeconfig", str(plane.kubeconfig("portcullis"))]
+    command += ["--host", "127.0.0.1", "--port", str(port if "serve" in arguments else 0)]
     if "serve" in arguments:
-        command += ["--host", "127.0.0.1", "--port", str(port), "--webhook-url", f"https://127.0.0.1:{port}"]
+        command += ["--webhook-url", f"https://127.0.0.1:{port}"]
         command += ["--cert-dir", str(plane.folder / "portcullis-certs")]
     with (plane.folder / f"portcullis-{arguments[0]}.log").open("ab") as log:
         process = psutil.Popen(command, stdout=log, stderr=log)

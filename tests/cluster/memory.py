@@ -128,6 +128,13 @@ class Memory:
         standing = self._known(call, body.get("metadata", {}).get("resourceVersion"))
         return await self._answered(call, self._written(resource, standing, _merged(standing, body)))
 
+    async def patch_status(self, resource: Resource, name: str, body: Json) -> Json:
+        """Merge into the status of an object."""
+        call = Call("patch_status", plural_of(resource), name, "", body)
+        await self._begin(call)
+        standing = self._known(call, body.get("metadata", {}).get("resourceVersion"))
+        return await self._answered(call, self._written(resource, standing, _merged(standing, body)))
+
     async def delete(self, resource: Resource, name: str, namespace: str = "", *, version: str) -> None:
         """Delete an object."""
         call = Call("delete", plural_of(resource), name, namespace)

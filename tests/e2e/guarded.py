@@ -40,6 +40,8 @@ class Process:
     certs: Path
     read: int = 0
     """How many bytes of its log were asked for already."""
+    secure: bool = True
+    """Whether it speaks HTTPS: a controller alone speaks plain HTTP."""
 
     def told(self) -> list[Json]:
         """Return the lines of its log that are whole and were not returned yet."""
@@ -51,9 +53,10 @@ class Process:
 
     def ask(self, path: str) -> httpx2.Response | None:
         """Return what it answers to a GET, None where it does not."""
+        scheme = "https" if self.secure else "http"
         try:
-            trust = ssl.create_default_context(cafile=str(self.certs / "ca.crt"))
-            return httpx2.get(f"https://127.0.0.1:{self.port}{path}", verify=trust, trust_env=False, timeout=5)
+            trust = ssl.create_default_context(cafile=str(self.certs / "ca.crt")) if self.secure else True
+            return httpx2.get(f"{scheme}://127.0.0.1:{self.port}{path}", verify=trust, trust_env=False, timeout=5)
         except (OSError, httpx2.HTTPError):
             return None
 
@@ -194,15 +197,16 @@ class Guarded:
         # What the webhook objects call is one process: with another URL each would heal them to its own.
         url = f"https://127.0.0.1:{port}" if name == FIRST else self.url
         arguments = [f"--kubeconfig={self.plane.kubeconfig('portcullis')}"]
+        arguments += ["--host=127.0.0.1", f"--port={port}"]
         if command == "serve":
-            arguments += [f"--webhook-url={url}", "--host=127.0.0.1", f"--port={port}", f"--cert-dir={certs}"]
+            arguments += [f"--webhook-url={url}", f"--cert-dir={certs}"]
         # A child is called by its program, and its log is; OPA is found as the tests have found it.
         program = self.folder / name
         program.write_text(f'#!/bin/sh\nPORTCULLIS_OPA={self._opa} exec {PROGRAM} "$@"\n')
         program.chmod(0o755)
         child = Child([str(program), command, *arguments, *flags], self.folder, self._spawner)
         self._held.callback(child.stop)
-        self.processes[name] = Process(child, port, certs, before.read if before else 0)
+        self.processes[name] = Process(child, port, certs, before.read if before else 0, command == "serve")
         return self.processes[name]
 
 

@@ -108,8 +108,8 @@ def with_token(plane: Plane, token: str, folder: Path) -> str:
 def test_whom_the_api_server_does_not_know_is_told_and_ends(guarded_plane: Plane, tmp_path: Path, command: str) -> None:
     """A wrong token is exit code 2 and one line with what to do."""
     wrong = with_token(guarded_plane, "wrong", tmp_path)
-    flags = ("--host=127.0.0.1", "--port=0", f"--cert-dir={tmp_path / 'certs'}") if command == "serve" else ()
-    code, said = refuses_to_start(command, wrong, *flags, home=tmp_path)
+    flags = (f"--cert-dir={tmp_path / 'certs'}",) if command == "serve" else ()
+    code, said = refuses_to_start(command, wrong, "--host=127.0.0.1", "--port=0", *flags, home=tmp_path)
     assert code == 2
     assert len(said) == 1
     assert "Unauthorized" in said[0]
@@ -126,7 +126,7 @@ def powerless(
     token = guarded_plane.kubectl("create", "token", "default", "--namespace=default").stdout.strip()
     with ThreadPoolExecutor(1) as beside:
         known = with_token(guarded_plane, token, folder)
-        yield beside.submit(refuses_to_start, "controller", known, home=folder)
+        yield beside.submit(refuses_to_start, "controller", known, "--host=127.0.0.1", "--port=0", home=folder)
 
 
 def test_who_may_do_nothing_there_is_told_and_ends(powerless: "Future[tuple[int, list[str]]]") -> None:

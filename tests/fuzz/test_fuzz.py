@@ -19,8 +19,9 @@ from fastapi import FastAPI
 from tests.conftest import Loop
 from tests.fuzz.inputs import Input, inputs
 from webhook.admission import UNFORESEEN, Gate, Record
-from webhook.app import Health, Metrics, create_app
+from webhook.app import Metrics, create_app
 from webhook.decision.opa import Opa
+from webhook.health import Health
 from webhook.server import AnyCallers
 
 Json = dict[str, Any]

@@ -53,7 +53,9 @@ def test_what_the_levels_share_is_written_alike() -> None:
         assert above["guardrails"] == below["guardrails"]
         assert above["baselines"]["items"] == below["baselines"]["items"]
         assert above["roles"]["items"]["properties"]["subjects"] == below["roles"]["items"]["properties"]["subjects"]
-    assert len({str(schema(kind)["properties"]["status"]) for kind in PLURALS}) == 1
+    statuses = [schema(kind)["properties"]["status"]["properties"] for kind in PLURALS]
+    assert len({str(each["conditions"]) for each in statuses}) == 1
+    assert set().union(*statuses) == {"observedGeneration", "conditions", "namespaces"}
     assert len({str(schema(kind)["x-kubernetes-validations"]) for kind in PLURALS}) == 1
 
 

@@ -321,7 +321,7 @@ def tree(plane: Plane, kinds: None) -> Iterator[None]:  # noqa: ARG001 - the kin
         ("org", ["NAME", "BASELINES", "AGE"], ["acme", '["zero-trust"]']),
         ("proj", ["NAME", "BASELINES", "AGE"], ["payments"]),
         ("ws", ["NAME", "PROJECT", "BASELINES", "AGE"], ["checkout", "payments"]),
-        ("nb", ["NAME", "DRIFT", "READY", "AGE"], ["zero-trust"]),
+        ("nb", ["NAME", "DRIFT", "READY", "NAMESPACES", "AGE"], ["zero-trust"]),
     ],
 )
 def test_a_list_shows_what_matters(plane: Plane, named: str, columns: list[str], row: list[str]) -> None:

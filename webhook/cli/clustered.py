@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
+from prometheus_client import CollectorRegistry
 
 import certs
 from webhook.admission import Gate
-from webhook.cli.leading import LONGEST_WAIT, lead, leadership, reached
+from webhook.cli.leading import LONGEST_WAIT, Lead, reached
 from webhook.cluster.client import Cluster
 from webhook.cluster.resource import NAMESPACES, SECRETS
 from webhook.cluster.watch import Watch
@@ -23,7 +24,6 @@ from webhook.model import HOME, Namespace
 from webhook.registration.hooks import Callee, read_shipped
 from webhook.registration.keeper import Conditions, Keeper
 from webhook.registration.secret import NAME, SharedCertificate
-from webhook.rights.keep import Rights
 from webhook.settings import ServeSettings, bundled_webhooks
 from webhook.tenancy.live import LiveTree, read_namespace
 from webhook.tenancy.tree import Tree
@@ -34,9 +34,11 @@ PROBE_SECONDS = 2.0
 
 
 class FromCluster:
-    """Tenants of a cluster; `hosts` are those of the certificate."""
+    """Tenants of a cluster; `hosts` are those of the certificate, `registry` is where the controller's metrics go."""
 
-    def __init__(self, cluster: Cluster, settings: ServeSettings, hosts: tuple[str, ...]) -> None:
+    def __init__(
+        self, cluster: Cluster, settings: ServeSettings, hosts: tuple[str, ...], registry: CollectorRegistry
+    ) -> None:
         try:
             self._shared = SharedCertificate.of(cluster, settings.cert_dir, hosts)
         except certs.CertificateError as error:
@@ -47,8 +49,7 @@ class FromCluster:
         self._mirror = Mirror(cluster, self._live)
         self._keeper = Keeper(cluster, read_shipped(bundled_webhooks().read_text(encoding="utf-8")), self._callee)
         self._live.changed.append(self._tree_changed)
-        self._leadership = leadership(cluster)
-        self._rights = Rights(cluster, self._live) if settings.rbac else None
+        self._lead = Lead.of(cluster, self._live, registry, rbac=settings.rbac) if settings.controller else None
         self._renewal = ""
         """Why the certificate could not be renewed, empty where it could."""
 
@@ -89,10 +90,8 @@ class FromCluster:
             notes.append(f"nothing is gated: {why or 'the webhook objects are about to be made'}")
         if self._keeper.trouble:
             notes.append(f"webhook objects: {self._keeper.trouble}")
-        if self._settings.controller and self._leadership.trouble:
-            notes.append(f"baselines are not brought by us: {self._leadership.trouble}")
-        if self._rights and self._rights.trouble:
-            notes.append(f"the roles of the tree are not bound: {self._rights.trouble}")
+        if self._lead:
+            notes += self._lead.notes()
         notes.append(
             "a policy API served by an aggregated API server (Calico's own) calls no webhook: close it by RBAC"
         )
@@ -112,8 +111,8 @@ class FromCluster:
 
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._keeper.run(Conditions(self._begins, answers)))
-            if self._settings.controller:
-                tasks.create_task(lead(self._cluster, self._live, self._leadership, self._rights))
+            if self._lead:
+                tasks.create_task(self._lead.run())
 
     def _begins(self) -> bool:
         """Say whether there is an OrgAdmin: before, nobody could mend what we refuse."""

@@ -1,64 +1,41 @@
 """`portcullis controller`: what `serve` does beside answering reviews, on its own."""
 
 import asyncio
-import signal
-from pathlib import Path
+from typing import Annotated
 
-import structlog
+import typer
 import uvloop
 
-from webhook.cli.errors import unwrapped
 from webhook.cli.logs import log_to_stderr
 from webhook.cli.options import Kubeconfig, NoRbac
-from webhook.errors import SettingsError
+from webhook.settings import EVERY_ADDRESS, ControllerSettings
 
 
 def controller(
     *,
     kubeconfig: Kubeconfig = None,
     no_rbac: NoRbac = False,
+    host: Annotated[
+        str, typer.Option(help="Address to say on how it goes, over plain HTTP.", envvar="PORTCULLIS_HOST")
+    ] = EVERY_ADDRESS,
+    port: Annotated[
+        int,
+        typer.Option(
+            help="Port of /healthz, /readyz and /metrics; 0 for any.", envvar="PORTCULLIS_PORT", min=0, max=65535
+        ),
+    ] = 8080,
 ) -> None:
     """
     Bring every namespace its baselines and its roles' bindings and keep them, without answering reviews.
 
     Of several that run, `serve` without --no-controller among them, one works at a time.
 
-    Example: portcullis controller --kubeconfig ~/.kube/config
+    Example: portcullis controller --kubeconfig ~/.kube/config --host 127.0.0.1
     """
-    if kubeconfig and not kubeconfig.is_file():
-        raise SettingsError(f"--kubeconfig {kubeconfig} is no file: give one that kubectl can use")
+    settings = ControllerSettings(kubeconfig=kubeconfig, rbac=not no_rbac, host=host, port=port).check()
+    # Kubernetes' client takes a third of a second to import, which the other commands need not wait for.
+    from webhook.cli.apart import run  # noqa: PLC0415
+
     log_to_stderr()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_run(kubeconfig, rbac=not no_rbac))
-
-
-async def _run(kubeconfig: Path | None, *, rbac: bool) -> None:
-    """Work until SIGTERM or Ctrl-C, and give the lease back."""
-    # Kubernetes' client takes a third of a second to import, which the other commands need not wait for.
-    from webhook.cli.leading import lead, leadership, reached  # noqa: PLC0415
-    from webhook.cluster.client import connected  # noqa: PLC0415
-    from webhook.mirror import Mirror  # noqa: PLC0415
-    from webhook.rights.keep import Rights  # noqa: PLC0415
-    from webhook.tenancy.live import LiveTree  # noqa: PLC0415
-
-    live = LiveTree()
-    async with connected(kubeconfig) as cluster:
-        rights = Rights(cluster, live) if rbac else None
-        await reached(cluster)
-        structlog.get_logger().info("ready")
-        stopped = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-        waited = [
-            asyncio.create_task(each)
-            for each in (stopped.wait(), Mirror(cluster, live).run(), lead(cluster, live, leadership(cluster), rights))
-        ]
-        try:
-            done, _ = await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            # Each is waited for: the lease is given back while there is a connection to do so.
-            for task in waited:
-                task.cancel()
-            await asyncio.gather(*waited, return_exceptions=True)
-        for task in done:
-            await unwrapped(task)
+        runner.run(run(settings))

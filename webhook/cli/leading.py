@@ -5,16 +5,20 @@ import os
 import socket
 import uuid
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 import structlog
+from prometheus_client import CollectorRegistry
 
+from webhook.bring import bring, see
 from webhook.cluster.client import Cluster
 from webhook.cluster.resource import NAMESPACES
-from webhook.controller import Controller
+from webhook.controller import Controller, Way
 from webhook.errors import ClusterError, SettingsError
 from webhook.leader import Leadership
 from webhook.model import CONTROLLER, HOME
 from webhook.rights.keep import Rights
+from webhook.telling.teller import Teller
 from webhook.tenancy.live import LiveTree
 
 FIRST_WAIT, LONGEST_WAIT = 0.2, 5.0
@@ -22,21 +26,49 @@ REFUSED_SECONDS = 8.0
 """An API server that has just started refuses everybody until it has read its roles."""
 
 
-def leadership(cluster: Cluster) -> Leadership:
-    """Return the part of this process among those that may lead."""
-    return Leadership(cluster, f"{socket.gethostname()}_{os.getpid()}_{uuid.uuid4().hex[:8]}")
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """
+    What the leader does: bring the baselines, tell of it, keep the bindings unless there are to be none.
 
+    `ours` is the part of this process among those that may lead.
+    """
 
-async def lead(cluster: Cluster, live: LiveTree, ours: Leadership, rights: Rights | None) -> None:
-    """Bring the baselines, and keep the bindings unless there are to be none, whenever we are the leader, for ever."""
+    cluster: Cluster
+    live: LiveTree
+    ours: Leadership
+    teller: Teller
+    rights: Rights | None
 
-    async def work() -> None:
+    @classmethod
+    def of(cls, cluster: Cluster, live: LiveTree, registry: CollectorRegistry, *, rbac: bool) -> "Lead":
+        """Return it, with its metrics in `registry`."""
+        ours = Leadership(cluster, f"{socket.gethostname()}_{os.getpid()}_{uuid.uuid4().hex[:8]}")
+        teller = Teller(cluster, live, registry, lambda: ours.leads)
+        return cls(cluster, live, ours, teller, Rights(cluster, live) if rbac else None)
+
+    def notes(self) -> list[str]:
+        """Say what an operator has to know; that another one leads is nothing to speak of."""
+        troubles = {
+            "baselines are not brought by us": self.ours.trouble,
+            "the roles of the tree are not bound": self.rights.trouble if self.rights else "",
+            "the status of baselines is not written": self.teller.trouble,
+        }
+        return [f"{what}: {why}" for what, why in troubles.items() if why]
+
+    async def run(self) -> None:
+        """Do it whenever we are the leader, for ever."""
+        await self.ours.run(self._work)
+
+    async def _work(self) -> None:
+        ledger = self.teller.ledger
+        ledger.begin()
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(Controller(live, cluster).run())
-            if rights:
-                tasks.create_task(rights.run())
-
-    await ours.run(work)
+            way = Way(see, ledger.noting(bring))
+            tasks.create_task(Controller(self.live, self.cluster, way, ledger).run())
+            tasks.create_task(self.teller.run())
+            if self.rights:
+                tasks.create_task(self.rights.run())
 
 
 async def reached(cluster: Cluster, prepare: Callable[[], Awaitable[None]] | None = None) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 
@@ -10,12 +10,13 @@ import structlog
 
 import certs
 from webhook.admission import Gate, Record
-from webhook.app import Health, Metrics, create_app
+from webhook.app import Metrics, create_app
+from webhook.cli.beside import listening, until_ended
 from webhook.cli.engine import Engine, started
 from webhook.cli.errors import unwrapped
 from webhook.cli.tenants import Tenants, tenants_of
 from webhook.decision.bundle import read_policies
-from webhook.errors import SettingsError
+from webhook.health import Health
 from webhook.server import AnyCallers, CertifiedCallers, Server, Tls
 from webhook.settings import ServeSettings
 
@@ -26,7 +27,7 @@ async def run(settings: ServeSettings) -> None:
     bundle = read_policies(settings.policies)
     metrics = Metrics()
     async with AsyncExitStack() as stack:
-        tenants = await stack.enter_async_context(tenants_of(settings))
+        tenants = await stack.enter_async_context(tenants_of(settings, metrics.registry))
         if settings.tls:
             await tenants.certificate()
         engine = await stack.enter_async_context(started(settings, bundle, metrics))
@@ -75,7 +76,7 @@ class _Served:
             beside.append(server.keep_certificate(tls))
         tasks = [asyncio.create_task(unwrapped(each)) for each in beside]
         try:
-            await _until(serving, tasks)
+            await until_ended(serving, tasks)
         finally:
             server.should_exit = True
             for task in tasks:
@@ -85,7 +86,7 @@ class _Served:
 
     async def _work(self, server: Server, serving: "asyncio.Task[None]") -> None:
         """Say where we listen and when we are ready, and do what has to wait for that."""
-        await _listening(server, serving)
+        await listening(server, serving)
         host, at = server.address()
         url = f"{'https' if self.settings.tls else 'http'}://{f'[{host}]' if ':' in host else host}:{at}"
         await self.engine.ready()
@@ -113,22 +114,3 @@ class _Recorder:
     def _tell(self, record: Record) -> None:
         self.metrics.decided(record)
         structlog.get_logger().info("decision", **{each.name: getattr(record, each.name) for each in fields(record)})
-
-
-async def _until(serving: "asyncio.Task[None]", tasks: list["asyncio.Task[None]"]) -> None:
-    """Return when the server ends; raise what ends one of the tasks before."""
-    waited = {serving, *tasks}
-    while not serving.done():
-        done, waited = await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
-        for task in done - {serving}:
-            # One that has nothing to do is done at once.
-            task.result()
-
-
-async def _listening(server: Server, serving: "asyncio.Task[None]") -> None:
-    while not server.started:
-        if serving.done():
-            with suppress(asyncio.CancelledError):
-                await serving
-            raise SettingsError("the server did not start; its log says why")
-        await asyncio.sleep(0.01)

@@ -10,6 +10,7 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 import structlog
+from prometheus_client import CollectorRegistry
 
 import certs
 from webhook.admission import Gate
@@ -64,8 +65,12 @@ def hosts_of(settings: ServeSettings) -> tuple[str, ...]:
 
 
 @asynccontextmanager
-async def tenants_of(settings: ServeSettings) -> AsyncIterator[Tenants]:
-    """Yield the tenants that the settings speak of; raises `PortcullisError` for files that cannot be read."""
+async def tenants_of(settings: ServeSettings, registry: CollectorRegistry) -> AsyncIterator[Tenants]:
+    """
+    Yield the tenants that the settings speak of; raises `PortcullisError` for files that cannot be read.
+
+    What goes on for them in a cluster has its metrics in `registry`.
+    """
     if settings.tenancy:
         yield FromFiles(_read(settings.tenancy), settings)
         return
@@ -74,7 +79,7 @@ async def tenants_of(settings: ServeSettings) -> AsyncIterator[Tenants]:
     from webhook.cluster.client import connected  # noqa: PLC0415
 
     async with connected(settings.kubeconfig) as cluster:
-        yield FromCluster(cluster, settings, hosts_of(settings))
+        yield FromCluster(cluster, settings, hosts_of(settings), registry)
 
 
 def _read(path: Path) -> Tree:

@@ -113,6 +113,11 @@ class Cluster:
         path = resource.path(name, namespace)
         return await self._call("PATCH", path, query=_written(), body=body, content_type=_MERGE)
 
+    async def patch_status(self, resource: Resource, name: str, body: Object) -> Object:
+        """Merge `body` into an object of the whole cluster, of which its status alone changes, and return it."""
+        path = f"{resource.path(name)}/status"
+        return await self._call("PATCH", path, query=_written(), body=body, content_type=_MERGE)
+
     async def delete(self, resource: Resource, name: str, namespace: str = "", *, version: str) -> None:
         """Delete an object if it is still in `version`."""
         options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"resourceVersion": version}}

@@ -5,6 +5,7 @@ Holds no connection: whoever watches calls `reset`, `put` and `drop`. Namespaces
 indexes of tenants and baselines are made anew when one of those changes, which is seldom.
 """
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
@@ -30,6 +31,8 @@ MOST_FORMER = 5
 """So many former versions of a baseline are remembered: while it rolls out one of them may still stand somewhere."""
 
 _ATTACHED = ("annotations", "finalizers", "ownerReferences")
+_WHOLE = ("uid", "generation", "deletionTimestamp", "finalizers")
+"""What tells of every change of a baseline but one of its status, its labels and annotations."""
 
 
 class _Policies(Mapping[str, tuple[Policy, ...]]):
@@ -96,6 +99,8 @@ class LiveTree:
     changed: list[Callable[[], None]] = field(default_factory=list)
     _tenants: dict[TenantKind, dict[str, Tenant]] = field(default_factory=lambda: {kind: {} for kind in TENANTS})
     _baselines: dict[str, Baseline] = field(default_factory=dict)
+    told: dict[str, Object] = field(default_factory=dict)
+    """The metadata and the status of each NetworkBaseline, as they were told last."""
     _readable: dict[str, Baseline] = field(default_factory=dict)
     """Each baseline as it was when it could be read last."""
     _former: dict[str, tuple[Former, ...]] = field(default_factory=dict)
@@ -120,6 +125,11 @@ class LiveTree:
 
     def put(self, kind: str, thing: Object) -> None:
         """Take one object that came or changed."""
+        if kind == "NetworkBaseline" and self._same_spec(thing):
+            # Its status, which we write ourselves: the tree is as it was.
+            self._keep(thing)
+            self._reach(kind, thing["metadata"].get("resourceVersion", ""))
+            return
         self._store(kind, thing)
         self._reach(kind, thing["metadata"].get("resourceVersion", ""))
         self._grow(kind)
@@ -178,6 +188,16 @@ class LiveTree:
         """Return a line for each object that cannot be read, and so counts as not there."""
         return sorted(self._unreadable.values())
 
+    def _same_spec(self, thing: Object) -> bool:
+        """Say whether nothing of a baseline has changed that the tree is made of."""
+        metadata = thing["metadata"]
+        before = self.told.get(metadata["name"], {}).get("metadata", {})
+        return bool(metadata.get("generation")) and all(metadata.get(key) == before.get(key) for key in _WHOLE)
+
+    def _keep(self, thing: Object) -> None:
+        metadata = thing["metadata"]
+        self.told[metadata["name"]] = {"metadata": metadata, "status": thing.get("status") or {}}
+
     def _store(self, kind: str, thing: Object) -> None:
         namespace, name = _key(thing)
         match kind:
@@ -195,6 +215,7 @@ class LiveTree:
         self._remove(kind, ("", name))
         try:
             if kind == "NetworkBaseline":
+                self._keep(thing)
                 self._baselines[name] = read_baseline(name, thing.get("spec"))
                 self._remember(self._baselines[name], thing["metadata"].get("resourceVersion", ""))
             else:
@@ -237,6 +258,7 @@ class LiveTree:
                 self._namespaces.drop(name)
             case "NetworkBaseline":
                 self._baselines.pop(name, None)
+                self.told.pop(name, None)
             case _ if kind in POLICIES:
                 self._policies.drop(kind, namespace, name)
             case _:
@@ -250,7 +272,7 @@ class LiveTree:
             case "Namespace":
                 self._namespaces = Namespaces()
             case "NetworkBaseline":
-                self._baselines = {}
+                self._baselines, self.told = {}, {}
             case _ if kind in POLICIES:
                 self._policies = self._policies.without(kind)
             case _:
@@ -291,6 +313,8 @@ def read_namespace(thing: Object) -> Namespace:
         annotations=metadata.get("annotations") or {},
         terminating="deletionTimestamp" in metadata,
         version=metadata.get("resourceVersion", ""),
+        created=metadata.get("creationTimestamp", ""),
+        heard=time.time(),
     )
 
 

@@ -1,0 +1,86 @@
+"""What `portcullis controller` runs: the leader's work without the webhook, and a listener that says how it goes."""
+
+import asyncio
+from dataclasses import dataclass
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from webhook.cli.beside import listening, until_ended
+from webhook.cli.errors import unwrapped
+from webhook.cli.leading import Lead, reached
+from webhook.cluster.client import Cluster, connected
+from webhook.health import Health, create_health_app
+from webhook.mirror import Mirror
+from webhook.server import Server
+from webhook.settings import ControllerSettings
+from webhook.tenancy.live import LiveTree
+
+
+async def run(settings: ControllerSettings) -> None:
+    """Work until SIGTERM; raises `PortcullisError` for what keeps it from starting or from going on."""
+    async with connected(settings.kubeconfig) as cluster:
+        registry, live = CollectorRegistry(), LiveTree()
+        lead = Lead.of(cluster, live, registry, rbac=settings.rbac)
+        apart = _Apart(cluster, live, Mirror(cluster, live), lead)
+        app = create_health_app(Health(apart.missing, apart.notes), apart.role, registry)
+        await apart.run(Server.of(app, settings.host, settings.port, tls=None))
+
+
+@dataclass(slots=True)
+class _Apart:
+    """All that is put together; `met` says whether the API server has answered us."""
+
+    cluster: Cluster
+    live: LiveTree
+    mirror: Mirror
+    lead: Lead
+    met: bool = False
+
+    def missing(self) -> list[str]:
+        """Say what keeps us from being ready; who leads, and that there is nothing to do yet, does not."""
+        if not self.met:
+            return ["the API server has not let us begin yet; the log says why"]
+        found = [f"watch of {each}" for each in self.mirror.stale()]
+        if not self.live.synced or (self.live.tree is None and not self._first_day()):
+            found.append(f"tenant tree: {self.live.lacks()}")
+        return found
+
+    def notes(self) -> list[str]:
+        """Say what an operator has to know."""
+        notes = [f"tenant tree: {each}" for each in self.live.unreadable()]
+        if self.met and self.live.tree is None and self._first_day():
+            notes.append(f"there is nothing to do: {self.live.lacks()}")
+        return [*notes, *self.lead.notes()]
+
+    def role(self) -> str:
+        """Say whether we lead."""
+        return "leader" if self.lead.ours.leads else "standby"
+
+    async def run(self, server: Server) -> None:
+        """Work until asked to stop, or until that fails."""
+        serving = asyncio.create_task(server.serve())
+        tasks = [asyncio.create_task(unwrapped(self._work(server, serving)))]
+        try:
+            await until_ended(serving, tasks)
+        finally:
+            server.should_exit = True
+            # Each is waited for: the lease is given back while there is a connection to do so.
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await serving
+
+    async def _work(self, server: Server, serving: "asyncio.Task[None]") -> None:
+        await listening(server, serving)
+        host, port = server.address()
+        await reached(self.cluster)
+        self.met = True
+        structlog.get_logger().info("ready", url=f"http://{f'[{host}]' if ':' in host else host}:{port}")
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.mirror.run())
+            tasks.create_task(self.lead.run())
+
+    def _first_day(self) -> bool:
+        """Say whether nobody has made an Organization yet."""
+        return self.live.synced and not self.live.organizations and not self.live.unreadable()
