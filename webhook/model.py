@@ -13,6 +13,8 @@ DOMAIN = "portcullis.dev"
 HOME = "portcullis-system"
 CONTROLLER = f"system:serviceaccount:{HOME}:portcullis"
 """The user name of our own ServiceAccount, the only writer of injected policies."""
+MANAGER = "portcullis"
+"""The field manager of all that we write."""
 RESERVED = frozenset({"kube-system", "kube-public", "kube-node-lease", HOME})
 """Namespaces that belong to nobody and get no baseline (contract, section 1)."""
 
@@ -22,6 +24,8 @@ ORGANIZATION_LABEL = f"{DOMAIN}/organization"
 GATE_LABEL = f"{DOMAIN}/gate"
 BASELINE_LABEL = f"{DOMAIN}/baseline"
 MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
+BASELINE_FINALIZER = BASELINE_LABEL
+"""On every NetworkBaseline: it goes once its policies are gone."""
 STATE_ANNOTATION = BASELINE_LABEL
 """The state of a namespace's baseline, as JSON; spelled like the label on injected policies."""
 
@@ -128,13 +132,23 @@ class Namespace:
     heard: float = field(default=0.0, compare=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """A field manager: what it calls itself, its last operation (Apply, Update) and the time of that (RFC 3339)."""
+
+    manager: str
+    operation: str
+    time: str
+
+
 @dataclass(frozen=True, slots=True, weakref_slot=True)
 class Policy:
     """
     A policy that stands in a namespace.
 
     `spec` is a NetworkPolicy's as the API server stores it; of another `kind` it is the whole object. `attached` names
-    what else hangs on it: annotations, finalizers, ownerReferences. `version` is as a `Namespace`'s.
+    what else hangs on it: annotations, finalizers, ownerReferences. `version` is as a `Namespace`'s. `writers` are who
+    wrote to it beside us, of one that is called like those that we inject.
     """
 
     namespace: str
@@ -144,6 +158,7 @@ class Policy:
     kind: PolicyKind = "NetworkPolicy"
     attached: tuple[str, ...] = ()
     version: str = ""
+    writers: tuple[Writer, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +175,7 @@ class Baseline:
     What a namespace gets on day 0.
 
     `selector` is the LabelSelector of further namespaces, None for none. `unreadable` says why there are no policies in
-    one that is stored and cannot be read.
+    one that is stored and cannot be read. `ending` says that it is being deleted, `held` that our finalizer is on it.
     """
 
     name: str
@@ -168,6 +183,8 @@ class Baseline:
     selector: Mapping[str, Any] | None = None
     drift: Literal["Repair", "Report"] = "Repair"
     unreadable: str = ""
+    ending: bool = False
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)

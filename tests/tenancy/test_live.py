@@ -9,12 +9,14 @@ from hypothesis import strategies as st
 
 from tests.cases.reviews import Json
 from webhook.model import (
+    BASELINE_FINALIZER,
     BASELINE_LABEL,
     MANAGED_BY_LABEL,
     WORKSPACE_LABEL,
     Policy,
     Standing,
     Subject,
+    Writer,
 )
 from webhook.tenancy.live import KINDS, MOST_FORMER, POLICIES, LiveTree, read_namespace
 from webhook.tenancy.specs import KINDS as OURS
@@ -363,6 +365,83 @@ def test_every_change_is_told_on() -> None:
     live.absent("CiliumNetworkPolicy")
     live.absent("CiliumNetworkPolicy")
     assert heard == [2, 1, 0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        pytest.param(("NetworkBaseline", {**ZERO_TRUST, "status": {"namespaces": 7}}), id="a-status"),
+        pytest.param(("NetworkBaseline", thing("edge", EDGE["spec"], annotations={"a": "b"})), id="an-annotation"),
+        pytest.param(("Workspace", thing("checkout", CHECKOUT["spec"], labels={"a": "b"})), id="a-label"),
+    ],
+)
+def test_what_means_the_same_leaves_the_tree_as_it_is(again: tuple[str, Json]) -> None:
+    """A new tree has every namespace compared anew; that something changed is told all the same."""
+    live, heard = told(), list[int]()
+    live.changed.append(lambda: heard.append(1))
+    tree, (kind, each) = grown(live), again
+    live.put(kind, with_version(each, "300"))
+    assert live.tree is tree
+    assert heard == [1]
+    assert live.reached(kind, "300")
+    live.put(kind, {**with_version(each, "301"), "spec": {**each["spec"], "unknown": 1}})
+    live.put(kind, with_version(each, "302"))
+    assert live.tree is not tree
+
+
+def with_version(each: Json, version: str) -> Json:
+    """Return an object in another version."""
+    return {**each, "metadata": {**each["metadata"], "resourceVersion": version}}
+
+
+def test_whose_namespace_was_touched_is_told_first() -> None:
+    """Its own change and that of a policy in it; a change of the tree is nobody's."""
+    live = told()
+    heard = list[str]()
+    live.touched.append(heard.append)
+    live.changed.append(lambda: heard.append("changed"))
+    live.put("Namespace", DEV)
+    live.put("NetworkPolicy", thing("a", {}, namespace="dev"))
+    live.drop("CiliumNetworkPolicy", thing("b", {}, namespace="other"))
+    live.drop("Namespace", DEV)
+    assert heard == ["dev", "changed", "dev", "changed", "other", "changed", "dev", "changed"]
+    live.put("Project", thing("search", {}))
+    assert heard[8:] == ["changed"]
+
+
+HELD = {"finalizers": ["x", BASELINE_FINALIZER]}
+
+
+def test_a_baseline_that_ends_selects_nothing_any_more() -> None:
+    """It stands until its finalizers are gone; who names it has it still."""
+    live = told()
+    assert not grown(live).baselines["edge"].held
+    live.put("NetworkBaseline", thing("edge", EDGE["spec"], **HELD))
+    edge = grown(live).baselines["edge"]
+    assert (edge.held, edge.ending) == (True, False)
+    assert grown(live).place("e", {"tier": "edge"}).baselines == ("edge",)
+    for name, each in (("edge", EDGE), ("zero-trust", ZERO_TRUST)):
+        live.put("NetworkBaseline", thing(name, each["spec"], deletionTimestamp="2026-11-21T00:00:00Z", **HELD))
+    assert grown(live).baselines["edge"].ending
+    assert grown(live).place("e", {"tier": "edge"}).baselines == ()
+    assert grown(live).place_of("dev").baselines == ("mesh", "zero-trust")
+
+
+def test_who_wrote_to_an_injected_policy_is_kept() -> None:
+    """Who is not us, the last one first; of a policy that could be no injected one nothing is kept."""
+    entries = [
+        {"manager": "portcullis", "operation": "Apply", "time": "2026-11-21T09:00:00Z"},
+        {"manager": "helm", "operation": "Apply", "time": "2026-11-21T10:00:00Z"},
+        {"manager": "kubectl-edit", "operation": "Update", "time": "2026-11-21T11:00:00Z"},
+        {"manager": "cni", "operation": "Update", "time": "2026-11-21T12:00:00Z", "subresource": "status"},
+    ]
+    live = told(NetworkPolicy=[thing(each, {}, namespace="dev", managedFields=entries) for each in ("a.b", "web")])
+    injected, web = grown(live).policies_in("dev")
+    assert injected.writers == (
+        Writer("kubectl-edit", "Update", "2026-11-21T11:00:00Z"),
+        Writer("helm", "Apply", "2026-11-21T10:00:00Z"),
+    )
+    assert web.writers == ()
 
 
 # How far it was told.

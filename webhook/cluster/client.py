@@ -20,11 +20,10 @@ from kubernetes.aio.client.configuration import Configuration
 from webhook.cluster.reading import read_json
 from webhook.cluster.resource import REVIEWS, Resource
 from webhook.errors import ClusterError, SettingsError
+from webhook.model import MANAGER
 
 Object = dict[str, Any]
 
-MANAGER = "portcullis"
-"""The field manager of all that we write."""
 CALL_SECONDS = 15.0
 SILENCE_SECONDS = 90.0
 """A watch hears a bookmark about once a minute; longer silence means that the connection is gone."""

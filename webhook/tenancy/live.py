@@ -6,16 +6,25 @@ indexes of tenants and baselines are made anew when one of those changes, which 
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from threading import Lock
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, cast, get_args
 
 import structlog
 from pydantic import ValidationError
 
-from webhook.model import RESERVED, Baseline, Former, Namespace, Policy, PolicyKind, Tenant, TenantKind
+from webhook.model import (
+    BASELINE_FINALIZER,
+    RESERVED,
+    Baseline,
+    Former,
+    Namespace,
+    PolicyKind,
+    Tenant,
+    TenantKind,
+)
 from webhook.tenancy.namespaces import Namespaces
+from webhook.tenancy.policies import Policies, read_policy
 from webhook.tenancy.specs import first_error, read_baseline, read_tenant, readable_or_all
 from webhook.tenancy.tree import Ground, Tree, plant
 
@@ -30,60 +39,8 @@ KINDS = (*TENANTS, "NetworkBaseline", "Namespace", *POLICIES)
 MOST_FORMER = 5
 """So many former versions of a baseline are remembered: while it rolls out one of them may still stand somewhere."""
 
-_ATTACHED = ("annotations", "finalizers", "ownerReferences")
-_WHOLE = ("uid", "generation", "deletionTimestamp", "finalizers")
-"""What tells of every change of a baseline but one of its status, its labels and annotations."""
-
-
-class _Policies(Mapping[str, tuple[Policy, ...]]):
-    """
-    The policies by namespace: a tuple that stays the same as long as none of them changes.
-
-    It is made when somebody asks, so that ten thousand changes in one namespace cost no more than in as many.
-    """
-
-    def __init__(self) -> None:
-        # Reviews are read in threads, too: none may keep a tuple that has just changed.
-        self._lock = Lock()
-        self._standing: dict[str, dict[tuple[str, str], Policy]] = {}
-        self._tuples: dict[str, tuple[Policy, ...]] = {}
-
-    def __getitem__(self, namespace: str) -> tuple[Policy, ...]:
-        with self._lock:
-            found = self._tuples.get(namespace)
-            if found is None:
-                found = self._tuples[namespace] = tuple(self._standing[namespace].values())
-            return found
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._standing)
-
-    def __len__(self) -> int:
-        return len(self._standing)
-
-    def put(self, policy: Policy) -> None:
-        """Take a policy that came or changed."""
-        with self._lock:
-            self._standing.setdefault(policy.namespace, {})[policy.kind, policy.name] = policy
-            self._tuples.pop(policy.namespace, None)
-
-    def drop(self, kind: str, namespace: str, name: str) -> None:
-        """Let a policy go."""
-        with self._lock:
-            standing = self._standing.get(namespace, {})
-            standing.pop((kind, name), None)
-            self._tuples.pop(namespace, None)
-            if not standing:
-                self._standing.pop(namespace, None)
-
-    def without(self, kind: str) -> "_Policies":
-        """Return those of other kinds, apart from these."""
-        other = _Policies()
-        for policies in self._standing.values():
-            for policy in policies.values():
-                if policy.kind != kind:
-                    other.put(policy)
-        return other
+_GROUND = frozenset({"Namespace", *POLICIES})
+"""What changes in place; a change of another kind makes another tree."""
 
 
 @dataclass(slots=True)
@@ -92,20 +49,22 @@ class LiveTree:
     The tree of now.
 
     `tree` is None until every kind was told whole (`reset`, or `absent` where it is not served) and as long as there is
-    not exactly one Organization; `lacks` says why. `changed` are called after each change.
+    not exactly one Organization; `lacks` says why. `changed` are called after each change, `touched` before that with
+    the name of the namespace where it was one of a namespace or of a policy there.
     """
 
     tree: Tree | None = None
     changed: list[Callable[[], None]] = field(default_factory=list)
-    _tenants: dict[TenantKind, dict[str, Tenant]] = field(default_factory=lambda: {kind: {} for kind in TENANTS})
-    _baselines: dict[str, Baseline] = field(default_factory=dict)
+    touched: list[Callable[[str], None]] = field(default_factory=list)
     told: dict[str, Object] = field(default_factory=dict)
     """The metadata and the status of each NetworkBaseline, as they were told last."""
+    _tenants: dict[TenantKind, dict[str, Tenant]] = field(default_factory=lambda: {kind: {} for kind in TENANTS})
+    _baselines: dict[str, Baseline] = field(default_factory=dict)
     _readable: dict[str, Baseline] = field(default_factory=dict)
     """Each baseline as it was when it could be read last."""
     _former: dict[str, tuple[Former, ...]] = field(default_factory=dict)
     _namespaces: Namespaces = field(default_factory=Namespaces)
-    _policies: _Policies = field(default_factory=_Policies)
+    _policies: Policies = field(default_factory=Policies)
     _synced: set[str] = field(default_factory=set)
     _unserved: set[str] = field(default_factory=set)
     _reached: dict[str, int] = field(default_factory=dict)
@@ -125,14 +84,12 @@ class LiveTree:
 
     def put(self, kind: str, thing: Object) -> None:
         """Take one object that came or changed."""
-        if kind == "NetworkBaseline" and self._same_spec(thing):
-            # Its status, which we write ourselves: the tree is as it was.
-            self._keep(thing)
-            self._reach(kind, thing["metadata"].get("resourceVersion", ""))
-            return
+        name = thing["metadata"]["name"]
+        before = self._ours(kind, name)
         self._store(kind, thing)
         self._reach(kind, thing["metadata"].get("resourceVersion", ""))
-        self._grow(kind)
+        # A status that was written, say, or an annotation: the tree stays, and nobody compares it all anew.
+        self._grow(kind, thing, same=before is not None and before == self._ours(kind, name))
 
     def drop(self, kind: str, thing: Object) -> None:
         """Let one object go."""
@@ -140,7 +97,7 @@ class LiveTree:
         if kind == "NetworkBaseline":
             self._forget()
         self._reach(kind, thing["metadata"].get("resourceVersion", ""))
-        self._grow(kind)
+        self._grow(kind, thing)
 
     def absent(self, kind: str) -> None:
         """Hear that the cluster does not serve `kind`: none of it stands."""
@@ -188,16 +145,6 @@ class LiveTree:
         """Return a line for each object that cannot be read, and so counts as not there."""
         return sorted(self._unreadable.values())
 
-    def _same_spec(self, thing: Object) -> bool:
-        """Say whether nothing of a baseline has changed that the tree is made of."""
-        metadata = thing["metadata"]
-        before = self.told.get(metadata["name"], {}).get("metadata", {})
-        return bool(metadata.get("generation")) and all(metadata.get(key) == before.get(key) for key in _WHOLE)
-
-    def _keep(self, thing: Object) -> None:
-        metadata = thing["metadata"]
-        self.told[metadata["name"]] = {"metadata": metadata, "status": thing.get("status") or {}}
-
     def _store(self, kind: str, thing: Object) -> None:
         namespace, name = _key(thing)
         match kind:
@@ -206,7 +153,7 @@ class LiveTree:
             case _ if kind in POLICIES:
                 # No baseline applies there, so nobody ever asks for them.
                 if namespace not in RESERVED:
-                    self._policies.put(_read_policy(kind, thing))
+                    self._policies.put(read_policy(kind, thing))
             case _:
                 self._store_ours(kind, name, thing)
 
@@ -215,8 +162,8 @@ class LiveTree:
         self._remove(kind, ("", name))
         try:
             if kind == "NetworkBaseline":
-                self._keep(thing)
-                self._baselines[name] = read_baseline(name, thing.get("spec"))
+                self.told[name] = {"metadata": thing["metadata"], "status": thing.get("status") or {}}
+                self._baselines[name] = replace(read_baseline(name, thing.get("spec")), **_fate(thing))
                 self._remember(self._baselines[name], thing["metadata"].get("resourceVersion", ""))
             else:
                 tenant = read_tenant(cast("TenantKind", kind), name, thing.get("spec"))
@@ -230,7 +177,8 @@ class LiveTree:
                 # It applies where it applied, so that guardrails hold there, and brings nothing.
                 spec = thing.get("spec")
                 selector = spec.get("namespaceSelector") if isinstance(spec, Mapping) else None
-                self._baselines[name] = Baseline(name, (), readable_or_all(selector), unreadable=what)
+                found = Baseline(name, (), readable_or_all(selector), unreadable=what)
+                self._baselines[name] = replace(found, **_fate(thing))
 
     def _remember(self, baseline: Baseline, version: str) -> None:
         """Keep what the baseline was before it became this in the resourceVersion `version`."""
@@ -282,13 +230,23 @@ class LiveTree:
         if version.isdecimal():
             self._reached[kind] = int(version)
 
-    def _grow(self, kind: str) -> None:
+    def _grow(self, kind: str, thing: Object, *, same: bool = False) -> None:
         """Tell of a change; one of a namespace or a policy is in the tree already."""
-        if kind not in {"Namespace", *POLICIES}:
+        if kind not in _GROUND and not same:
             self._replant()
             return
+        if kind in _GROUND:
+            namespace, name = _key(thing)
+            for touch in self.touched:
+                touch(name if kind == "Namespace" else namespace)
         for call in self.changed:
             call()
+
+    def _ours(self, kind: str, name: str) -> Tenant | Baseline | None:
+        """Return a tenant or a baseline as it was read last, None for none or of another kind."""
+        if kind == "NetworkBaseline":
+            return self._baselines.get(name)
+        return self._tenants[cast("TenantKind", kind)].get(name) if kind in TENANTS else None
 
     def _replant(self) -> None:
         self.tree = self._tree()
@@ -318,24 +276,12 @@ def read_namespace(thing: Object) -> Namespace:
     )
 
 
-def _read_policy(kind: PolicyKind, thing: Object) -> Policy:
+def _fate(thing: Object) -> dict[str, bool]:
     metadata = thing["metadata"]
-    return Policy(
-        # None where somebody defined the kind as cluster-scoped; then it selects nothing.
-        namespace=metadata.get("namespace", ""),
-        name=metadata["name"],
-        labels=metadata.get("labels") or {},
-        spec=thing.get("spec") if kind == "NetworkPolicy" else _without_history(thing),
-        kind=kind,
-        attached=tuple(each for each in _ATTACHED if metadata.get(each)),
-        version=metadata.get("resourceVersion", ""),
-    )
-
-
-def _without_history(thing: Object) -> Object:
-    """Return the object without what nobody reads and what is often larger than the rest."""
-    metadata = {key: value for key, value in thing["metadata"].items() if key != "managedFields"}
-    return {**thing, "metadata": metadata}
+    return {
+        "ending": "deletionTimestamp" in metadata,
+        "held": BASELINE_FINALIZER in (metadata.get("finalizers") or ()),
+    }
 
 
 def _key(thing: Object) -> Key:

@@ -216,7 +216,9 @@ def plant(
     named = [
         (tenant.key, subject) for tenant in tenants.values() for grant in tenant.roles for subject in grant.subjects
     ]
-    selecting = ((each.name, each.selector) for each in known.values() if each.selector is not None)
+    # One that ends selects nothing any more: that nobody names it was seen to when its deletion was let in.
+    lasting = [each for each in known.values() if not each.ending]
+    selecting = ((each.name, each.selector) for each in lasting if each.selector is not None)
     return Tree(
         organization=next(iter(tenants.values())),
         tenants=tenants,
