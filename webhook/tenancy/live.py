@@ -186,7 +186,7 @@ class LiveTree:
             case _ if kind in POLICIES:
                 # No baseline applies there, so nobody ever asks for them.
                 if namespace not in RESERVED:
-                    self._policies.put(_read_policy(kind, thing))
+                    self._policies.put(read_policy(kind, thing))
             case _:
                 self._store_ours(kind, name, thing)
 
@@ -294,7 +294,8 @@ def read_namespace(thing: Object) -> Namespace:
     )
 
 
-def _read_policy(kind: PolicyKind, thing: Object) -> Policy:
+def read_policy(kind: PolicyKind, thing: Object) -> Policy:
+    """Return the Policy of an object of the API server."""
     metadata = thing["metadata"]
     return Policy(
         # None where somebody defined the kind as cluster-scoped; then it selects nothing.
