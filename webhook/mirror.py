@@ -48,6 +48,10 @@ class Mirror:
         cut = self._cuts.get(kind)
         return cut is not None and not cut.over(time.monotonic())
 
+    def reached(self, kind: str, version: str) -> bool:
+        """Say whether what was stored as `version` has been told, or something later."""
+        return self.live.reached(kind, version)
+
     async def run(self) -> None:
         """Watch for ever."""
         definitions = _Definitions({each.definition: asyncio.Event() for each in TREE if each not in BUILT_IN})
