@@ -7,14 +7,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Literal
+from typing import Literal, Protocol
 
 from webhook.decision.document import Document, Kind, Request, User
 from webhook.decision.opa import Opa, decide, mutate
 from webhook.errors import ClusterError, NoDecisionError
 from webhook.exemption import rfc3339
 from webhook.gather import gather
-from webhook.model import Decision, Mutation, Namespace, Policies
+from webhook.mend import Gap
+from webhook.model import Cover, Decision, Mutation, Namespace, Policies
 from webhook.reach.facts import Meanings
 from webhook.reaches import beside
 from webhook.review.answer import decided, mutated, one_line, undecided
@@ -35,6 +36,14 @@ UNFORESEEN = "the review failed as nobody foresaw, and the log says why"
 Look = Callable[[str], Awaitable[Namespace | None]]
 Route = Literal["validate", "mutate"]
 Verdict = Literal["allow", "deny", "warn", "audit", "error"]
+
+
+class Mends(Protocol):
+    """Brings the baseline that a pod waits for."""
+
+    async def cover(self, gap: Gap, *, seconds: float) -> Cover:
+        """Return how far the baselines are in place once what lacked has been brought, or could not be."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +87,14 @@ class Gate:
     """Held while the facts of a large review are gathered: those of many would keep everybody waiting."""
     look: Look | None = None
     """Reads a namespace that the tree does not know from the API server; None where there is none to ask."""
+    mender: Mends | None = None
+    """Brings what lacks before a pod is judged; None where there is no cluster to bring it to."""
 
     async def validate(self, body: bytes, *, seconds: float) -> bytes:
         """Answer one AdmissionReview within `seconds`; raises `ReviewError` for a body that is none."""
         case = _Case(read_review(body), self)
         try:
-            document = await case.document(len(body), seconds)
+            document = await case.mended(await case.document(len(body), seconds), seconds)
             decision = await decide(self.opa, document, self.policies, seconds=case.left(seconds))
         except NoDecisionError as error:
             return case.no_decision("validate", NoDecisionError(case.unread, retry=True) if case.unread else error)
@@ -146,6 +157,7 @@ class _Case:
         self.unread = ""
         self._now = datetime.now(UTC)
         self._gate = gate
+        self._tree: Tree | None = None
         self._begin = time.perf_counter()
 
     def left(self, seconds: float) -> float:
@@ -158,7 +170,7 @@ class _Case:
     async def document(self, size: int, seconds: float) -> Document:
         """Gather the facts of a review of `size` bytes; raises `NoDecisionError` after `seconds`."""
         gate = self._gate
-        tree = await self._knowing(gate.tree(), seconds)
+        self._tree = tree = await self._knowing(gate.tree(), seconds)
         facts = partial(gather, self.review, tree, gate.break_glass_groups, gate.meanings, now=self._now)
         if size <= LARGE and (tree is None or beside(self.review, tree) <= MANY):
             return facts()
@@ -172,6 +184,15 @@ class _Case:
                 return await asyncio.shield(gathering)
         except TimeoutError as error:
             raise NoDecisionError(f"the facts could not be gathered within {seconds:.1f} s", retry=False) from error
+
+    async def mended(self, document: Document, seconds: float) -> Document:
+        """Return the document of a new pod with what lacks of its baseline brought; any other as it is."""
+        mender, place, tree = self._gate.mender, document.places.new, self._tree
+        if mender is None or place is None or tree is None or document.cover is None or document.request.subresource:
+            return document
+        # Half of the time, as above.
+        gap = Gap(place, tree, document.request.dry_run)
+        return replace(document, cover=await mender.cover(gap, seconds=self.left(seconds) / 2))
 
     async def _knowing(self, tree: Tree | None, seconds: float) -> Tree | None:
         """

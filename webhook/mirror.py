@@ -43,6 +43,15 @@ class Mirror:
         now = time.monotonic()
         return [f"{kind}: {cut.why}" for kind, cut in sorted(self._cuts.items()) if cut.stale(now)]
 
+    def cut(self, kind: str) -> bool:
+        """Say whether the watch of a kind is cut, or was a moment ago, so that more may have happened than was told."""
+        cut = self._cuts.get(kind)
+        return cut is not None and not cut.over(time.monotonic())
+
+    def reached(self, kind: str, version: str) -> bool:
+        """Say whether what was stored as `version` has been told, or something later."""
+        return self.live.reached(kind, version)
+
     async def run(self) -> None:
         """Watch for ever."""
         definitions = _Definitions({each.definition: asyncio.Event() for each in TREE if each not in BUILT_IN})

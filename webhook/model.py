@@ -249,12 +249,15 @@ class Cover:
     """
     How far the baselines of a namespace are in place.
 
-    `lacking` says which of their policies are missing or differ, which its controller is about to mend; `failed` what
-    waiting does not mend: baselines that do not exist or cannot be read.
+    `lacking` says which of their policies are missing or differ, which Portcullis mends; `failed` what waiting does not
+    mend: baselines that do not exist or cannot be read. `hindered` says why what lacks could not be brought within the
+    request, in the API server's words, empty where nobody tried; `passing` that it may be brought in a moment.
     """
 
     lacking: tuple[str, ...] = ()
     failed: tuple[str, ...] = ()
+    hindered: tuple[str, ...] = ()
+    passing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

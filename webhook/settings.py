@@ -32,6 +32,8 @@ class ServeSettings:
     """Base of the URL that the API server calls instead of our Service."""
     controller: bool = True
     """Whether to bring baselines beside answering reviews; where there is a cluster."""
+    pod_gate: bool = True
+    """Whether the API server asks us about new pods."""
     rbac: bool = True
     """Whether the controller keeps the bindings of the tree's roles."""
     opa_url: str | None = None

@@ -93,7 +93,7 @@ class Memory:
         await self.after(call)
         return found
 
-    async def create(self, resource: Resource, thing: Json) -> Json:
+    async def create(self, resource: Resource, thing: Json, *, dry_run: bool = False) -> Json:
         """Create an object."""
         sent = copy.deepcopy(thing)
         metadata = sent["metadata"]
@@ -103,6 +103,8 @@ class Memory:
         await self._begin(call)
         if (*call[1:2], call.namespace, call.name) in self.stored:
             raise ClusterError(f"{plural_of(resource)} {call.name} already exists", status=409, reason="AlreadyExists")
+        if dry_run:
+            return await self._answered(call, sent)
         return await self._answered(call, self.put(resource, sent))
 
     async def apply(self, resource: Resource, thing: Json) -> Json:
@@ -113,12 +115,14 @@ class Memory:
         standing = self.find(resource, call.name, call.namespace) or {"metadata": {}}
         return await self._answered(call, self._written(resource, standing, _merged(standing, thing)))
 
-    async def replace(self, resource: Resource, thing: Json) -> Json:
+    async def replace(self, resource: Resource, thing: Json, *, dry_run: bool = False) -> Json:
         """Replace an object whole."""
         metadata = thing["metadata"]
         call = Call("replace", plural_of(resource), metadata["name"], metadata.get("namespace", ""), thing)
         await self._begin(call)
         standing = self._known(call, metadata.get("resourceVersion"))
+        if dry_run:
+            return await self._answered(call, copy.deepcopy(thing))
         return await self._answered(call, self._written(resource, standing, thing))
 
     async def patch(self, resource: Resource, name: str, body: Json, namespace: str = "") -> Json:
@@ -143,9 +147,12 @@ class Memory:
         self.remove(resource, name, namespace)
         await self.after(call)
 
-    async def page(self, path: str, query: Mapping[str, str], accept: str) -> Json:
-        """Refuse: nobody lists here who can watch."""
-        raise NotImplementedError(path, query, accept)
+    async def page(self, path: str, query: Mapping[str, str], accept: str) -> Json:  # noqa: ARG002
+        """Return all of a resource in one namespace: nobody lists more here who can watch."""
+        *_, namespace, plural = path.split("/")
+        await self._begin(Call("list", plural, "", namespace))
+        found = [copy.deepcopy(thing) for at, thing in self.stored.items() if at[:2] == (plural, namespace)]
+        return {"items": found, "metadata": {"resourceVersion": str(self.version)}}
 
     async def lines(self, path: str, query: Mapping[str, str], accept: str) -> AsyncIterator[bytes]:  # noqa: ARG002
         """Yield what a watch says: what stands, or what happened since a version, and then what happens."""

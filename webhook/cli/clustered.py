@@ -19,6 +19,7 @@ from webhook.cluster.client import Cluster
 from webhook.cluster.resource import NAMESPACES, SECRETS
 from webhook.cluster.watch import Watch
 from webhook.errors import ClusterError, SettingsError
+from webhook.mend import Mender
 from webhook.mirror import Mirror
 from webhook.model import HOME, Namespace
 from webhook.registration.hooks import Callee, read_shipped
@@ -47,7 +48,9 @@ class FromCluster:
         self._settings = settings
         self._live = LiveTree()
         self._mirror = Mirror(cluster, self._live)
-        self._keeper = Keeper(cluster, read_shipped(bundled_webhooks().read_text(encoding="utf-8")), self._callee)
+        self.mender = Mender(cluster, self._mirror)
+        shipped = read_shipped(bundled_webhooks().read_text(encoding="utf-8"), pod_gate=settings.pod_gate)
+        self._keeper = Keeper(cluster, shipped, self._callee)
         self._live.changed.append(self._tree_changed)
         self._lead = Lead.of(cluster, self._live, registry, rbac=settings.rbac) if settings.controller else None
         self._renewal = ""
@@ -88,6 +91,8 @@ class FromCluster:
         if self._keeper.told and not self._keeper.stands:
             why = self._live.lacks() or ("" if self._begins() else "the Organization has no OrgAdmin subject")
             notes.append(f"nothing is gated: {why or 'the webhook objects are about to be made'}")
+        if not self._settings.pod_gate:
+            notes.append("pods are not gated (--no-pod-gate): one may start before the baseline of its namespace stands")
         if self._keeper.trouble:
             notes.append(f"webhook objects: {self._keeper.trouble}")
         if self._lead:

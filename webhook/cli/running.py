@@ -39,6 +39,7 @@ async def run(settings: ServeSettings) -> None:
             _Recorder(metrics),
             authenticated=settings.client_ca is not None,
             look=tenants.look,
+            mender=tenants.mender,
         )
         tls = Tls(settings.cert_dir / "tls.crt", settings.cert_dir / "tls.key", settings.client_ca)
         served = _Served(settings, tenants, gate, engine, begin)

@@ -38,6 +38,14 @@ def serve(  # noqa: PLR0913 - a flag each
             envvar="PORTCULLIS_NO_CONTROLLER",
         ),
     ] = False,
+    no_pod_gate: Annotated[
+        bool,
+        typer.Option(
+            "--no-pod-gate",
+            help="Have no pod judged: one may start before its baseline stands, and on the network of its node.",
+            envvar="PORTCULLIS_NO_POD_GATE",
+        ),
+    ] = False,
     no_rbac: NoRbac = False,
     policies: Policies = None,
     opa_url: Annotated[
@@ -89,6 +97,7 @@ def serve(  # noqa: PLR0913 - a flag each
         kubeconfig=kubeconfig,
         webhook_url=webhook_url,
         controller=not no_controller,
+        pod_gate=not no_pod_gate,
         rbac=not no_rbac,
         policies=policies or bundled_policies(),
         cert_dir=cert_dir or default_cert_dir(),

@@ -13,7 +13,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 import certs
-from webhook.admission import Gate
+from webhook.admission import Gate, Mends
 from webhook.cli.trees import tree_of_files
 from webhook.errors import SettingsError
 from webhook.model import HOME, Namespace
@@ -33,6 +33,11 @@ class Tenants(Protocol):
 
     async def look(self, namespace: str) -> Namespace | None:
         """Return a namespace that the tree does not know, None where there is none."""
+        ...
+
+    @property
+    def mender(self) -> Mends | None:
+        """Who brings what lacks before a pod is judged, None where there is no cluster."""
         ...
 
     async def certificate(self) -> None:
@@ -101,6 +106,10 @@ class FromFiles:
     async def look(self, namespace: str) -> Namespace | None:  # noqa: ARG002 - there is nobody to ask
         """Return None: what the files do not hold is not there."""
         return None
+
+    @property
+    def mender(self) -> None:
+        """Nobody: what the files do not hold is nobody's to bring."""
 
     async def certificate(self) -> None:
         """Make the folder hold a certificate."""

@@ -14,6 +14,8 @@ from webhook.selector import read_selector
 Object = dict[str, Any]
 
 SERVICE = "portcullis"
+POD_GATE = "pods.validate.portcullis.dev"
+"""The hook that a cluster may do without."""
 _PATHS: Mapping[str, str] = {
     "ValidatingWebhookConfiguration": "/validate",
     "MutatingWebhookConfiguration": "/mutate",
@@ -35,15 +37,23 @@ class Callee:
         return {"caBundle": bundle, "service": {"name": SERVICE, "namespace": HOME, "path": path, "port": 443}}
 
 
-def read_shipped(text: str) -> Mapping[str, Object]:
-    """Return the objects of `webhooks.yaml` by kind; raises `SettingsError` where one of the two is not there."""
+def read_shipped(text: str, *, pod_gate: bool = True) -> Mapping[str, Object]:
+    """
+    Return the objects of `webhooks.yaml` by kind; raises `SettingsError` where one of the two is not there.
+
+    Without `pod_gate` they have no hook on pods.
+    """
     try:
         found = {each["kind"]: each for each in yaml.safe_load_all(text)}
     except (yaml.YAMLError, TypeError, KeyError) as error:
         raise SettingsError(f"the shipped webhook objects cannot be read: {error}") from error
     if set(found) != set(_PATHS):
         raise SettingsError(f"the shipped webhook objects are {sorted(found)} and have to be {sorted(_PATHS)}")
-    return found
+    left_out = set() if pod_gate else {POD_GATE}
+    return {
+        kind: {**each, "webhooks": [hook for hook in each["webhooks"] if hook["name"] not in left_out]}
+        for kind, each in found.items()
+    }
 
 
 def wanted(shipped: Object, callee: Callee) -> Object:

@@ -25,7 +25,7 @@ deny contains violation if {
 
 deny contains violation if {
 	shut
-	not passing
+	not lacking
 	message := $"{asked.line}: a baseline of its namespace cannot be in place: {reason}. Only an InfraAdmin or OrgAdmin mends that, in the NetworkBaseline or in what names it"
 	violation := result.violation(rego.metadata.chain(), message)
 }
@@ -33,9 +33,29 @@ deny contains violation if {
 # The controller is about to bring what lacks.
 deny contains violation if {
 	shut
-	passing
+	lacking
+	not hindered
 	message := $"{asked.line}: the baseline of its namespace is not in place yet: {listed(input.cover.lacking)}. Portcullis is bringing it: try again in a moment; if it lasts, the annotation portcullis.dev/baseline of the namespace says why"
 	violation := result.waiting(rego.metadata.chain(), message)
+}
+
+# It was to be brought within this request.
+deny contains violation if {
+	shut
+	lacking
+	hindered
+	passing
+	message := $"{asked.line}: the baseline of its namespace is not in place yet: {listed(input.cover.lacking)}. Portcullis could not bring it just now: {listed(input.cover.hindered)}. Try again in a moment"
+	violation := result.waiting(rego.metadata.chain(), message)
+}
+
+deny contains violation if {
+	shut
+	lacking
+	hindered
+	not passing
+	message := $"{asked.line}: the baseline of its namespace is not in place: {listed(input.cover.lacking)}. Portcullis is kept from bringing it: {listed(input.cover.hindered)}. Have that mended, then try again: no pod starts without it"
+	violation := result.violation(rego.metadata.chain(), message)
 }
 
 shut if {
@@ -56,11 +76,17 @@ covered if {
 }
 
 # METADATA
-# description: Says whether waiting helps.
-passing if {
+# description: Says whether all that keeps the gate shut is what Portcullis brings.
+lacking if {
 	count(input.cover.failed) == 0
 	count(input.cover.lacking) > 0
 }
+
+hindered if count(input.cover.hindered) > 0
+
+# METADATA
+# description: Says whether waiting helps against what hindered Portcullis.
+passing if input.cover.passing
 
 default reason := "what stands there is not known"
 

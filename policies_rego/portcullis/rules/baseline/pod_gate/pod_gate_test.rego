@@ -38,6 +38,35 @@ test_deny_counts_what_is_beyond_five if {
 	fixtures.denied(pod_gate.deny, waits, ["a4; a5. Portcullis"]) with input as creation(lacking(["a1", "a2", "a3", "a4", "a5"]))
 }
 
+hindered(passing) := {
+	"lacking": ["zero-trust.a is missing"],
+	"failed": [],
+	"hindered": ["zero-trust.a: exceeded quota: none", "zero-trust.b: slow"],
+	"passing": passing,
+}
+
+test_deny_hindered if {
+	parts := [
+		"ada may not create Pod dev/web: the baseline of its namespace is not in place: zero-trust.a is missing. Portcullis is kept from bringing it: zero-trust.a: exceeded quota: none; zero-trust.b: slow. Have that mended",
+		"no pod starts without it",
+	]
+	fixtures.denied(pod_gate.deny, refused, parts) with input as creation(hindered(false))
+	fixtures.denied(pod_gate.deny, refused, parts) with input as fixtures.without(creation(hindered(false)), "/cover/passing")
+}
+
+test_deny_hindered_for_a_moment if {
+	parts := ["is not in place yet: zero-trust.a is missing. Portcullis could not bring it just now: zero-trust.a: exceeded quota: none; zero-trust.b: slow. Try again in a moment"]
+	fixtures.denied(pod_gate.deny, waits, parts) with input as creation(hindered(true))
+}
+
+# Waiting does not help where something else lacks too.
+test_deny_failed_and_hindered if {
+	document := creation(object.union(hindered(true), {"failed": ["there is no NetworkBaseline x"]}))
+	fixtures.denied(pod_gate.deny, refused, ["cannot be in place: there is no NetworkBaseline x. Only"]) with input as document
+}
+
+test_allow_hindered_and_in_place if pod_gate.deny == set() with input as creation(object.union(hindered(false), {"lacking": []}))
+
 test_deny_failed if {
 	parts := ["ada may not create Pod dev/web: a baseline of its namespace cannot be in place: there is no NetworkBaseline x. Only an InfraAdmin or OrgAdmin mends that"]
 	fixtures.denied(pod_gate.deny, refused, parts) with input as creation(failed(["there is no NetworkBaseline x"]))
