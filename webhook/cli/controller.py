@@ -43,7 +43,8 @@ async def _run(kubeconfig: Path | None, *, rbac: bool) -> None:
 
     live = LiveTree()
     async with connected(kubeconfig) as cluster:
-        rights = Rights(cluster, live) if rbac else None
+        ours = leadership(cluster)
+        rights = Rights(cluster.only_while(ours.holds), live) if rbac else None
         await reached(cluster)
         structlog.get_logger().info("ready")
         stopped = asyncio.Event()
@@ -51,7 +52,7 @@ async def _run(kubeconfig: Path | None, *, rbac: bool) -> None:
             asyncio.get_running_loop().add_signal_handler(number, stopped.set)
         waited = [
             asyncio.create_task(each)
-            for each in (stopped.wait(), Mirror(cluster, live).run(), lead(cluster, live, leadership(cluster), rights))
+            for each in (stopped.wait(), Mirror(cluster, live).run(), lead(cluster, live, ours, rights))
         ]
         try:
             done, _ = await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)

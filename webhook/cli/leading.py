@@ -32,7 +32,7 @@ async def lead(cluster: Cluster, live: LiveTree, ours: Leadership, rights: Right
 
     async def work() -> None:
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(Controller(live, cluster).run())
+            tasks.create_task(Controller(live, cluster.only_while(ours.holds)).run())
             if rights:
                 tasks.create_task(rights.run())
 
