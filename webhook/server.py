@@ -10,7 +10,7 @@ import socket
 import ssl
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Self
@@ -25,8 +25,11 @@ from webhook.errors import SettingsError
 KEEP_ALIVE_SECONDS = 120
 """The API server keeps idle connections for 90 s; closing one first would lose a request."""
 RELOAD_SECONDS = 1.0
+QUIET_SECONDS = 1.0
+"""Without a request, after which a kept connection is closed while we stop: nobody is just about to use it."""
 GOODBYE_SECONDS = 1.0
 """For a client to close its end of TLS at a stop; one that keeps an idle connection in a pool may never do so."""
+_CLOSE = (b"connection", b"close")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +97,30 @@ class AnyCallers:
         return True
 
 
+@dataclass(slots=True)
+class Stop:
+    """
+    How a server ends: for `seconds` it goes on answering, new connections too, since not everybody has heard by then.
+
+    `asked` is set as that begins.
+    """
+
+    seconds: float = 0.0
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    over: float = 0.0
+    """When it ends, by the loop's clock."""
+
+
 class Server(uvicorn.Server):
     """
     One listener.
 
-    SIGTERM and SIGINT let requests under way finish and then return from `serve`, so that what was opened around it is
-    closed; uvicorn would raise the signal again and end the process there.
+    After SIGTERM or SIGINT it drains: it answers on, and has each client close its connection after the answer, so
+    that the next one goes to somebody else. Then it listens no more, lets requests under way finish and returns from
+    `serve`, so that what was opened around it is closed; uvicorn would raise the signal again and end the process.
     """
+
+    stop: Stop
 
     @classmethod
     def of(cls, app: FastAPI, host: str, port: int, *, tls: Tls | None) -> Self:
@@ -121,7 +141,32 @@ class Server(uvicorn.Server):
             timeout_graceful_shutdown=30,
             ssl_context_factory=(lambda *_: context) if context else None,
         )
-        return cls(config)
+        server = cls(config)
+        server.stop = Stop()
+        return server
+
+    async def on_tick(self, counter: int) -> bool:
+        """Say, ten times a second, whether to listen no more: asked to stop, and drained."""
+        if not await super().on_tick(counter):
+            return False
+        if not self.stop.asked.is_set():
+            self._begin_to_stop()
+        # Made anew by uvicorn each second, for the date.
+        if _CLOSE not in self.server_state.default_headers:
+            self.server_state.default_headers = [*self.server_state.default_headers, _CLOSE]
+        return self.force_exit or asyncio.get_running_loop().time() >= self.stop.over
+
+    def _begin_to_stop(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.stop.over = loop.time() + self.stop.seconds
+        self.stop.asked.set()
+        for each in self.server_state.connections:
+            if each.cycle is None or each.cycle.response_complete:
+                # A request that comes before then stops this timer, as it does uvicorn's own.
+                each._unset_keepalive_if_required()  # noqa: SLF001 - there is no other way to it
+                each.timeout_keep_alive_task = loop.call_later(QUIET_SECONDS, each.timeout_keep_alive_handler)
+            else:
+                each.cycle.keep_alive = False
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:

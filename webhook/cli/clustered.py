@@ -48,7 +48,7 @@ class FromCluster:
         self._keeper = Keeper(cluster, read_shipped(bundled_webhooks().read_text(encoding="utf-8")), self._callee)
         self._live.changed.append(self._tree_changed)
         self._leadership = leadership(cluster)
-        self._rights = Rights(cluster, self._live) if settings.rbac else None
+        self._rights = Rights(cluster.only_while(self._leadership.holds), self._live) if settings.rbac else None
         self._renewal = ""
         """Why the certificate could not be renewed, empty where it could."""
 
