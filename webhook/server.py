@@ -18,7 +18,7 @@ from typing import Any, Self
 import structlog
 import uvicorn
 from fastapi import FastAPI, Request
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from webhook.errors import SettingsError
 
@@ -70,13 +70,24 @@ def _identity(path: Path) -> tuple[int, int]:
 
 
 class _Protocol(HttpToolsProtocol):
-    """Tells the app whether the peer showed a certificate (TLS has verified it by then)."""
+    """A connection: tells the app whether the peer showed a certificate (TLS has verified it by then)."""
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         peer = transport.get_extra_info("ssl_object")
         shown = peer is not None and bool(peer.getpeercert())
         self.app_state = {**self.app_state, "client_certificate": shown}
+
+    def let_go(self) -> None:
+        """Close the connection after the answer under way; without one, when it has been quiet for a while."""
+        # Before its first request there is no cycle, whatever uvicorn declares.
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is None or cycle.response_complete:
+            # A request that comes before then stops this timer, as it does uvicorn's own.
+            self._unset_keepalive_if_required()
+            self.timeout_keep_alive_task = self.loop.call_later(QUIET_SECONDS, self.timeout_keep_alive_handler)
+        else:
+            cycle.keep_alive = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,16 +168,11 @@ class Server(uvicorn.Server):
         return self.force_exit or asyncio.get_running_loop().time() >= self.stop.over
 
     def _begin_to_stop(self) -> None:
-        loop = asyncio.get_running_loop()
-        self.stop.over = loop.time() + self.stop.seconds
+        self.stop.over = asyncio.get_running_loop().time() + self.stop.seconds
         self.stop.asked.set()
         for each in self.server_state.connections:
-            if each.cycle is None or each.cycle.response_complete:
-                # A request that comes before then stops this timer, as it does uvicorn's own.
-                each._unset_keepalive_if_required()  # noqa: SLF001 - there is no other way to it
-                each.timeout_keep_alive_task = loop.call_later(QUIET_SECONDS, each.timeout_keep_alive_handler)
-            else:
-                each.cycle.keep_alive = False
+            if isinstance(each, _Protocol):
+                each.let_go()
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:

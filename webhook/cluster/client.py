@@ -78,6 +78,11 @@ class Cluster:
         """Return the same API server for one who sends a write only if `may_write` says so then: a leader, say."""
         return Cluster(self._api, may_write)
 
+    @property
+    def server(self) -> str:
+        """Where it is, as the kubeconfig says it."""
+        return str(self._api.configuration.host)
+
     async def user(self) -> str:
         """Return the name that the API server knows us by."""
         review = {"apiVersion": REVIEWS.api_version, "kind": REVIEWS.kind}
@@ -121,6 +126,11 @@ class Cluster:
     async def delete(self, resource: Resource, name: str, namespace: str = "", *, version: str) -> None:
         """Delete an object if it is still in `version`."""
         options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"resourceVersion": version}}
+        await self._call("DELETE", resource.path(name, namespace), body=options)
+
+    async def remove(self, resource: Resource, name: str, namespace: str = "") -> None:
+        """Delete an object in whatever version, and what it owns after it."""
+        options = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
         await self._call("DELETE", resource.path(name, namespace), body=options)
 
     async def lines(self, path: str, query: Mapping[str, str], accept: str) -> AsyncIterator[bytes]:
