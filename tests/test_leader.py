@@ -1,6 +1,7 @@
 """One of several works at a time, another takes over, and two never work at once, whatever the connection does."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -116,6 +117,68 @@ def test_the_terms_leave_time_to_stop() -> None:
     """Who cannot renew stops before another may begin, also when it notices only at its next try."""
     for terms in (TERMS, SHORT):
         assert terms.renewal + terms.attempt < terms.duration
+
+
+def test_a_leader_that_is_killed_is_followed_within_15_seconds() -> None:
+    """At worst: seen late, by two tries that chance makes as long as can be; the rest is for the calls."""
+    late = 1.2 * TERMS.attempt
+    assert late + TERMS.duration + late <= 13.5
+    assert TERMS.call < TERMS.renewal
+
+
+def test_who_was_stopped_for_too_long_writes_no_more() -> None:
+    """Awake again, it has not noticed yet that it does not lead; what it would write is not sent all the same."""
+    memory = Memory()
+    one = Replica(memory, "one")
+
+    async def main() -> None:
+        async with running(one):
+            await until(lambda: one.works)
+            assert one.leadership.holds()
+            # As SIGSTOP does: nothing in this loop runs meanwhile.
+            time.sleep(SHORT.renewal * 1.1)  # noqa: ASYNC251
+            memory.put(LEASES, {**lease_of(memory), "spec": {"holderIdentity": "two"}})
+            assert one.works
+            assert not one.leadership.holds()
+            await until(lambda: not one.works)
+            assert not one.leadership.holds()
+
+    asyncio.run(main())
+    assert holder(memory) == "two"
+
+
+def test_only_a_leader_may_write_as_one() -> None:
+    """Before it leads, and after, it does not hold the lease."""
+    memory = Memory()
+    one = Replica(memory, "one")
+
+    async def main() -> None:
+        assert not one.leadership.holds()
+        async with running(one):
+            await until(lambda: one.works)
+            assert one.leadership.holds()
+        assert not one.leadership.holds()
+
+    asyncio.run(main())
+
+
+def test_a_dead_connection_leaves_time_for_another_one() -> None:
+    """A renewal that hangs is given up in time for a second try, and the leader goes on."""
+    memory = Memory()
+    one = Replica(memory, "one")
+
+    async def main() -> None:
+        async with running(one):
+            await until(lambda: one.works)
+            one.line.asking = 60.0
+            await until(lambda: "does not answer" in one.leadership.trouble)
+            one.line.asking = 0.0
+            await asyncio.sleep(SHORT.renewal)
+            assert one.works
+            assert one.leadership.trouble == ""
+        assert len(one.worked) == 1
+
+    asyncio.run(main())
 
 
 def test_who_loses_the_connection_stops_before_another_begins() -> None:

@@ -2,12 +2,14 @@
 
 import asyncio
 import http.client
+import signal
 import socket
 import ssl
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -220,6 +222,86 @@ def test_a_stop_lets_a_request_under_way_finish(
         released.set()
         thread.join(20)
         assert [(each.status_code, each.text) for each in answers] == [(200, "done")]
+
+
+@dataclass
+class Asking:
+    """A client that keeps its connection and asks again and again, until nobody listens any more."""
+
+    server: Server
+    trust: ssl.SSLContext
+    answers: list[tuple[float, bool]] = field(default_factory=list)
+    """When each request was sent, and whether its answer said to close the connection."""
+    refused: float = 0.0
+    """When nobody listened."""
+    failed: list[Exception] = field(default_factory=list)
+
+    def run(self) -> None:
+        """Ask."""
+        connection = http.client.HTTPSConnection(*self.server.address(), timeout=10, context=self.trust)
+        while not (self.refused or self.failed):
+            sent = time.monotonic()
+            try:
+                connection.request("GET", "/")
+                answer = connection.getresponse()
+                assert (answer.status, answer.read()) == (200, b"hello")
+            except ConnectionRefusedError:
+                self.refused = sent
+            except (OSError, http.client.HTTPException, AssertionError) as error:
+                self.failed.append(error)
+            else:
+                self.answers.append((sent, answer.getheader("connection") == "close"))
+
+
+def test_no_request_is_lost_while_it_drains(loop: Loop, tmp_path: Path) -> None:
+    """Whoever keeps a connection is answered to the end, and told to take another one; new ones are answered, too."""
+    tls = certified(tmp_path / "certs")
+    with serving(loop, hello(), tls) as server:
+        server.stop.seconds = 1.5
+        clients = [Asking(server, trusting(tmp_path / "certs" / "ca.crt")) for _ in range(4)]
+        threads = [threading.Thread(target=each.run) for each in clients]
+        for each in threads:
+            each.start()
+        until(lambda: all(len(each.answers) > 10 for each in clients))
+        begin = time.monotonic()
+        server.should_exit = True
+        for each in threads:
+            each.join(20)
+    assert [each.failed for each in clients] == [[]] * 4
+    for each in clients:
+        assert not any(closing for sent, closing in each.answers if sent < begin)
+        # uvicorn looks ten times a second.
+        late = [closing for sent, closing in each.answers if sent > begin + 0.5]
+        assert len(late) > 5
+        assert all(late)
+        assert each.refused > begin + 1.5
+
+
+def test_an_idle_connection_is_closed_before_the_drain_ends(loop: Loop, tmp_path: Path) -> None:
+    """At a moment when nobody is about to use it; closed at the very end it might lose a request."""
+    tls = certified(tmp_path / "certs")
+    with serving(loop, hello(), tls) as server:
+        server.stop.seconds = 4
+        kept = http.client.HTTPSConnection(*server.address(), context=trusting(tmp_path / "certs" / "ca.crt"))
+        kept.request("GET", "/")
+        assert kept.getresponse().read() == b"hello"
+        address = server.address()
+        server.should_exit = True
+        kept.sock.settimeout(3)
+        assert kept.sock.recv(1) == b""
+        assert listens(address)
+        kept.close()
+
+
+def test_a_second_ctrl_c_ends_a_drain(loop: Loop) -> None:
+    """Whoever waits at a terminal need not."""
+    with serving(loop, hello(), None) as server:
+        server.stop.seconds = 60
+        server.handle_exit(signal.SIGINT, None)
+        until(server.stop.asked.is_set)
+        begin = time.monotonic()
+        server.handle_exit(signal.SIGINT, None)
+    assert time.monotonic() - begin < 10
 
 
 def listens(address: tuple[str, int]) -> bool:

@@ -3,12 +3,23 @@ One leader among the replicas, by a Lease: who holds it works, the others wait.
 
 As in client-go, nobody's clock is compared with anybody else's: a lease is over when it has not changed for its
 duration by our own clock. Source: https://kubernetes.io/docs/concepts/architecture/leases/
+
+What comes of `TERMS`, in seconds:
+
+- A leader that is killed just after it renewed is followed after at most 1.2 (until the others see that version, for
+  they look every 0.8 to 1.2) + 11 (its duration) + 1.2 (until they look again) = 13.4, and the time of two calls.
+- Two do not lead at once: a holder counts its 8 from before it sent what renewed the lease, the others their 11 from
+  after that was stored. So it has stopped 3 before another may begin, however slow the calls were.
+- A process that is stopped (SIGSTOP, a machine that sleeps) does not notice when its time is up. So whatever writes as
+  the leader asks `holds` before each request, by a clock that goes on meanwhile (`Cluster.only_while`): once it is
+  awake it sends nothing more. What it had handed to the kernel before may still arrive: one write for each call under
+  way, at most. Such a write names the version that it replaces, or says what the new leader says as well.
 """
 
 import asyncio
 import random
+import time
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -47,12 +58,17 @@ class Leases(Protocol):
 class Terms:
     """How long a lease lasts, in seconds."""
 
-    duration: float = 15.0
+    duration: float = 11.0
     """Without a sign of its holder, after which another takes it."""
-    renewal: float = 10.0
+    renewal: float = 8.0
     """In which the holder has to renew it, or stops working: less than the duration, so that never two work."""
-    attempt: float = 2.0
-    """Between two tries, of the holder to renew and of the others to take it."""
+    attempt: float = 1.0
+    """Between two tries, of the holder to renew and of the others to take it (of these up to a fifth more or less)."""
+
+    @property
+    def call(self) -> float:
+        """For one try: who waits for a connection that is dead has time for another one."""
+        return self.renewal / 2
 
 
 TERMS = Terms()
@@ -71,13 +87,17 @@ class Leadership:
     _seen: Object | None = None
     _since: float = 0.0
     _renewed: float = 0.0
-    """When we last asked for it with success, by the loop's clock."""
+    """When we last asked for it with success, by `_now`."""
+
+    def holds(self) -> bool:
+        """Say whether we may write as the leader, at this very moment."""
+        return self.leads and self._left() > 0
 
     async def run(self, work: Work) -> None:
         """Do `work` whenever, and only while, the lease is ours; for ever. It is given back when we are cancelled."""
         log = structlog.get_logger()
         while True:
-            while not await self._taken():  # noqa: ASYNC110 - a lease runs out by time alone
+            while not await self._tried(self.terms.call):  # noqa: ASYNC110 - a lease runs out by time alone
                 # A part of it random: replicas that wait for the same lease do not all try at one moment.
                 await asyncio.sleep(self.terms.attempt * random.uniform(0.8, 1.2))  # noqa: S311 - no secret
             self.leads = True
@@ -106,17 +126,25 @@ class Leadership:
         """Renew the lease until it could not be renewed in time."""
         while self._left() > 0:
             await asyncio.sleep(self.terms.attempt)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(max(0.0, self._left())):
-                    await self._taken()
+            if (left := self._left()) > 0:
+                await self._tried(min(self.terms.call, left))
 
     def _left(self) -> float:
         """Return the seconds in which the lease has to be renewed."""
-        return self.terms.renewal - (asyncio.get_running_loop().time() - self._renewed)
+        return self.terms.renewal - (_now() - self._renewed)
+
+    async def _tried(self, seconds: float) -> bool:
+        """Try for so long to take the lease or renew it; say whether it is ours now."""
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._taken()
+        except TimeoutError:
+            self._hindered(f"the API server does not answer about the lease within {seconds:.1f} s")
+            return False
 
     async def _taken(self) -> bool:
         """Take the lease or renew it; say whether it is ours now."""
-        begin = asyncio.get_running_loop().time()
+        begin = _now()
         try:
             lease = await self._read()
             if lease is None:
@@ -130,15 +158,18 @@ class Leadership:
             # A conflict is another who was faster.
             if error.status == 409:
                 return False
-            if str(error) != self.trouble:
-                self.trouble = str(error)
-                structlog.get_logger().warning("lease", error=self.trouble)
+            self._hindered(str(error))
             return False
         self.trouble = ""
         # From before the call: for the others it counts from when it is stored.
         self._renewed = begin
         # An answer that took all of the time that it is good for is none.
         return self._left() > 0
+
+    def _hindered(self, why: str) -> None:
+        if why != self.trouble:
+            structlog.get_logger().warning("lease", error=why)
+        self.trouble = why
 
     async def _read(self) -> Object | None:
         try:
@@ -150,7 +181,7 @@ class Leadership:
 
     def _free(self, lease: Object) -> bool:
         """Say whether the lease is nobody's, ours, or has not been renewed for its whole duration."""
-        now = asyncio.get_running_loop().time()
+        now = _now()
         if self._seen is None or self._seen["metadata"]["resourceVersion"] != lease["metadata"]["resourceVersion"]:
             self._seen, self._since = lease, now
         holder = lease.get("spec", {}).get("holderIdentity") or ""
@@ -183,3 +214,8 @@ class Leadership:
                     await self.leases.replace(LEASES, self._lease(lease, ""))
         except (ClusterError, TimeoutError) as error:
             structlog.get_logger().info("lease not given back", error=repr(error))
+
+
+def _now() -> float:
+    """Return the seconds of a clock that nobody sets, and that goes on while the process or its machine is stopped."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -10,7 +10,7 @@ import socket
 import ssl
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Self
@@ -19,15 +19,18 @@ import structlog
 import uvicorn
 from starlette.requests import Request
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from webhook.errors import SettingsError
 
 KEEP_ALIVE_SECONDS = 120
 """The API server keeps idle connections for 90 s; closing one first would lose a request."""
 RELOAD_SECONDS = 1.0
+QUIET_SECONDS = 1.0
+"""Without a request, after which a kept connection is closed while we stop: nobody is just about to use it."""
 GOODBYE_SECONDS = 1.0
 """For a client to close its end of TLS at a stop; one that keeps an idle connection in a pool may never do so."""
+_CLOSE = (b"connection", b"close")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +71,24 @@ def _identity(path: Path) -> tuple[int, int]:
 
 
 class _Protocol(HttpToolsProtocol):
-    """Tells the app whether the peer showed a certificate (TLS has verified it by then)."""
+    """A connection: tells the app whether the peer showed a certificate (TLS has verified it by then)."""
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         peer = transport.get_extra_info("ssl_object")
         shown = peer is not None and bool(peer.getpeercert())
         self.app_state = {**self.app_state, "client_certificate": shown}
+
+    def let_go(self) -> None:
+        """Close the connection after the answer under way; without one, when it has been quiet for a while."""
+        # Before its first request there is no cycle, whatever uvicorn declares.
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is None or cycle.response_complete:
+            # A request that comes before then stops this timer, as it does uvicorn's own.
+            self._unset_keepalive_if_required()
+            self.timeout_keep_alive_task = self.loop.call_later(QUIET_SECONDS, self.timeout_keep_alive_handler)
+        else:
+            cycle.keep_alive = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +109,30 @@ class AnyCallers:
         return True
 
 
+@dataclass(slots=True)
+class Stop:
+    """
+    How a server ends: for `seconds` it goes on answering, new connections too, since not everybody has heard by then.
+
+    `asked` is set as that begins.
+    """
+
+    seconds: float = 0.0
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    over: float = 0.0
+    """When it ends, by the loop's clock."""
+
+
 class Server(uvicorn.Server):
     """
     One listener.
 
-    SIGTERM and SIGINT let requests under way finish and then return from `serve`, so that what was opened around it is
-    closed; uvicorn would raise the signal again and end the process there.
+    After SIGTERM or SIGINT it drains: it answers on, and has each client close its connection after the answer, so
+    that the next one goes to somebody else. Then it listens no more, lets requests under way finish and returns from
+    `serve`, so that what was opened around it is closed; uvicorn would raise the signal again and end the process.
     """
+
+    stop: Stop
 
     @classmethod
     def of(cls, app: ASGIApp, host: str, port: int, *, tls: Tls | None) -> Self:
@@ -122,7 +153,27 @@ class Server(uvicorn.Server):
             timeout_graceful_shutdown=30,
             ssl_context_factory=(lambda *_: context) if context else None,
         )
-        return cls(config)
+        server = cls(config)
+        server.stop = Stop()
+        return server
+
+    async def on_tick(self, counter: int) -> bool:
+        """Say, ten times a second, whether to listen no more: asked to stop, and drained."""
+        if not await super().on_tick(counter):
+            return False
+        if not self.stop.asked.is_set():
+            self._begin_to_stop()
+        # Made anew by uvicorn each second, for the date.
+        if _CLOSE not in self.server_state.default_headers:
+            self.server_state.default_headers = [*self.server_state.default_headers, _CLOSE]
+        return self.force_exit or asyncio.get_running_loop().time() >= self.stop.over
+
+    def _begin_to_stop(self) -> None:
+        self.stop.over = asyncio.get_running_loop().time() + self.stop.seconds
+        self.stop.asked.set()
+        for each in self.server_state.connections:
+            if isinstance(each, _Protocol):
+                each.let_go()
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:

@@ -46,6 +46,8 @@ class ServeSettings:
     """False speaks plain HTTP, on 127.0.0.1 alone."""
     client_ca: Path | None = None
     """CA that callers have to show a certificate of."""
+    drain: float = 0.0
+    """Seconds to go on answering after SIGTERM, told as not ready: until nobody sends us anything new."""
     break_glass_groups: tuple[str, ...] = BREAK_GLASS_GROUPS
     """Groups that every rule lets pass."""
 

@@ -224,6 +224,26 @@ def test_an_idle_client_does_not_hold_up_the_stop(tmp_path: Path) -> None:
         assert time.monotonic() - begin < 20
 
 
+def test_it_answers_on_while_it_drains(tmp_path: Path) -> None:
+    """With --drain SIGTERM is told by /readyz, and every review is answered, until it listens no more."""
+    with serve(tmp_path, *usual(tmp_path), "--drain", "1.5") as serving:
+        begin = time.monotonic()
+        serving.process.send_signal(signal.SIGTERM)
+        until(lambda: serving.client.get("/readyz").status_code == 503, seconds=1)
+        assert serving.missing() == ["stopping: ask another replica"]
+        answered = 0
+        while True:
+            asked = time.monotonic() - begin
+            try:
+                assert serving.ask(MINE)["allowed"]
+            except httpx2.ConnectError:
+                break
+            answered += 1
+        assert asked > 1.4
+        assert answered > 10
+        assert serving.process.wait(20) == 0
+
+
 @pytest.fixture
 def broken(tmp_path: Path) -> Path:
     """A tree with two mistakes, in two files."""

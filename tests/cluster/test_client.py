@@ -486,3 +486,31 @@ def test_nobody_who_answers_in_time_is_status_0(stub: Any, monkeypatch: pytest.M
         with pytest.raises(ClusterError) as caught:
             stub(answer, work)
         assert caught.value.status == 0
+
+
+# Who may write for a while only.
+
+
+def test_who_may_write_no_more_sends_nothing(plane: Plane, name: str) -> None:
+    """Each kind of write is stopped before it is sent; reading goes on."""
+    held = [True]
+
+    async def work(cluster: Cluster) -> list[str]:
+        leading = cluster.only_while(lambda: held[0])
+        standing = await leading.create(CONFIGMAPS, configmap(name))
+        held[0] = False
+        version = standing["metadata"]["resourceVersion"]
+        writes = (
+            leading.create(CONFIGMAPS, configmap(f"{name}-more")),
+            leading.apply(CONFIGMAPS, configmap(name, {"a": "b"})),
+            leading.replace(CONFIGMAPS, standing),
+            leading.patch(CONFIGMAPS, name, {"data": {"a": "b"}}, "default"),
+            leading.delete(CONFIGMAPS, name, "default", version=version),
+        )
+        said = [str(each) for each in await asyncio.gather(*writes, return_exceptions=True)]
+        assert (await leading.read(CONFIGMAPS, name, "default"))["metadata"]["resourceVersion"] == version
+        return said
+
+    said = on(plane, work)
+    assert len(said) == 5
+    assert all(each.endswith("not sent, we do not lead any more") for each in said), said

@@ -1,7 +1,10 @@
 """Several processes: one of them works at a time, another takes over, and one that cannot work says why."""
 
 import json
-from collections.abc import Iterator
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,9 +15,11 @@ from tests.e2e.guarded import FIRST, Guarded, Process, refuses_to_start
 from tests.e2e.manifests import ZERO_TRUST
 from tests.e2e.reading import LEASE, is_ready, until
 
-TAKEN_OVER_SECONDS = 20
-"""A lease lasts 15 s without a sign of its holder, and is looked at every 2 s."""
-HANDED_OVER_SECONDS = 5
+Tell = Callable[[str, object], None]
+"""Tells of a figure beside the outcome of a test."""
+
+TAKEN_OVER_SECONDS = 15
+HANDED_OVER_SECONDS = 3
 
 
 def holder(guarded: Guarded) -> str:
@@ -37,8 +42,8 @@ def answering(guarded: Guarded) -> Iterator[Process]:
 
 @pytest.fixture
 def pair(guarded: Guarded, answering: Process) -> Iterator[None]:
-    """A second process that leads and a third one that waits, beside the one that answers."""
-    guarded.start("second")
+    """A second process that leads and a third one that waits, beside the one that answers; all may drain."""
+    guarded.start("second", "--drain=3")
     until(lambda: holder(guarded) == "second", HANDED_OVER_SECONDS)
     guarded.start("third")
     yield
@@ -49,24 +54,58 @@ def pair(guarded: Guarded, answering: Process) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("pair")
-def test_another_takes_over_from_a_leader_that_is_killed(guarded: Guarded) -> None:
+def test_another_takes_over_from_a_leader_that_is_killed(guarded: Guarded, record_property: Tell) -> None:
     """Without a word of the first, the second works when the lease has run out; what was made meanwhile is brought."""
     guarded.create("led")
     guarded.processes["second"].kill()
+    begin = time.monotonic()
     guarded.kubectl("create", "namespace", "leaderless", user="wanda")
     assert not is_ready(guarded.reader.namespace("leaderless"))
-    guarded.await_ready("leaderless", TAKEN_OVER_SECONDS)
-    assert holder(guarded) == "third"
+
+    def led() -> bool:
+        # Whether it leads is no part of whether it answers.
+        assert guarded.processes["third"].health()["ready"]
+        return holder(guarded) == "third"
+
+    until(led, TAKEN_OVER_SECONDS)
+    record_property("taken over after", f"{time.monotonic() - begin:.1f} s")
+    guarded.await_ready("leaderless", begin + TAKEN_OVER_SECONDS + 1 - time.monotonic())
     assert guarded.reader.specs("leaderless") == ZERO_TRUST
 
 
 @pytest.mark.usefixtures("pair")
-def test_a_leader_that_stops_hands_over(guarded: Guarded) -> None:
-    """The lease is given back, so the other works at once."""
-    guarded.stop("second")
+def test_a_leader_that_stops_hands_over(guarded: Guarded, record_property: Tell) -> None:
+    """The lease is given back first, while it still answers, so the other works at once."""
+    leading = guarded.processes["second"]
+    assert leading.child.pid
+    os.kill(leading.child.pid, signal.SIGTERM)
+    begin = time.monotonic()
+    until(lambda: holder(guarded) == "third", HANDED_OVER_SECONDS)
+    record_property("handed over after", f"{time.monotonic() - begin:.1f} s")
+    assert leading.health()["missing"] == ["stopping: ask another replica"]
     guarded.kubectl("create", "namespace", "handed-over", user="wanda")
     guarded.await_ready("handed-over", HANDED_OVER_SECONDS)
+    guarded.stop("second")
+
+
+@pytest.mark.usefixtures("pair")
+def test_a_leader_that_was_frozen_does_not_work_beside_its_successor(guarded: Guarded) -> None:
+    """Stopped for longer than its lease it finds another leading when it goes on, and writes nothing; it waits."""
+    frozen = guarded.processes["second"]
+    assert frozen.child.pid
+    os.kill(frozen.child.pid, signal.SIGSTOP)
+    try:
+        guarded.kubectl("create", "namespace", "thawing", user="wanda")
+        until(lambda: holder(guarded) == "third", TAKEN_OVER_SECONDS)
+        guarded.await_ready("thawing")
+        since = frozen.child.log.stat().st_size
+        before = guarded.reader.versions()
+    finally:
+        os.kill(frozen.child.pid, signal.SIGCONT)
+    until(lambda: b"no longer leading" in frozen.child.log.read_bytes()[since:], 5)
+    assert guarded.reader.versions() == before
     assert holder(guarded) == "third"
+    assert frozen.health()["ready"]
 
 
 @pytest.mark.usefixtures("answering")

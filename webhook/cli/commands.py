@@ -11,6 +11,7 @@ from webhook.cli.demo import demo
 from webhook.cli.explain import explain
 from webhook.cli.rules import rules
 from webhook.cli.serve import serve
+from webhook.cli.uninstall import uninstall
 
 app = typer.Typer(
     name="portcullis",
@@ -43,3 +44,4 @@ app.command()(bundle)
 app.command()(demo)
 app.command()(explain)
 app.command()(rules)
+app.command()(uninstall)

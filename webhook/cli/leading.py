@@ -44,8 +44,10 @@ class Lead:
     def of(cls, cluster: Cluster, live: LiveTree, registry: CollectorRegistry, *, rbac: bool) -> "Lead":
         """Return it, with its metrics in `registry`."""
         ours = Leadership(cluster, f"{socket.gethostname()}_{os.getpid()}_{uuid.uuid4().hex[:8]}")
-        teller = Teller(cluster, live, registry, lambda: ours.leads)
-        return cls(cluster, live, ours, teller, Rights(cluster, live) if rbac else None)
+        # One that was stopped for too long finds out before it writes: another may lead by then.
+        leading = cluster.only_while(ours.holds)
+        teller = Teller(leading, live, registry, lambda: ours.leads)
+        return cls(leading, live, ours, teller, Rights(leading, live) if rbac else None)
 
     def notes(self) -> list[str]:
         """Say what an operator has to know; that another one leads is nothing to speak of."""

@@ -17,7 +17,7 @@ from webhook.cli.errors import unwrapped
 from webhook.cli.tenants import Tenants, tenants_of
 from webhook.decision.bundle import read_policies
 from webhook.health import Health
-from webhook.server import AnyCallers, CertifiedCallers, Server, Tls
+from webhook.server import AnyCallers, CertifiedCallers, Server, Stop, Tls
 from webhook.settings import ServeSettings
 
 
@@ -42,10 +42,12 @@ async def run(settings: ServeSettings) -> None:
             mender=tenants.mender,
         )
         tls = Tls(settings.cert_dir / "tls.crt", settings.cert_dir / "tls.key", settings.client_ca)
-        served = _Served(settings, tenants, gate, engine, begin)
+        served = _Served(settings, tenants, gate, engine, begin, Stop(settings.drain))
         health = Health(served.missing, served.notes)
         app = create_app(gate, health, metrics, CertifiedCallers() if settings.client_ca else AnyCallers())
-        await served.run(Server.of(app, settings.host, settings.port, tls=tls if settings.tls else None), tls)
+        server = Server.of(app, settings.host, settings.port, tls=tls if settings.tls else None)
+        server.stop = served.stop
+        await served.run(server, tls)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +59,12 @@ class _Served:
     gate: Gate
     engine: Engine
     begin: float
+    stop: Stop
 
     def missing(self) -> list[str]:
         """Say what keeps us from being ready."""
+        if self.stop.asked.is_set():
+            return ["stopping: ask another replica"]
         tls = self.settings.tls
         problem = certs.problem(self.settings.cert_dir / "tls.crt", now=datetime.now(UTC)) if tls else None
         return [*([f"certificate: {problem}"] if problem else []), *self.tenants.missing()]
@@ -72,18 +77,33 @@ class _Served:
     async def run(self, server: Server, tls: Tls) -> None:
         """Serve until asked to stop, or until what goes on beside it fails."""
         serving = asyncio.create_task(server.serve())
-        beside = [self.tenants.watch(), self._work(server, serving)]
-        if self.settings.tls:
-            beside.append(server.keep_certificate(tls))
+        working = asyncio.create_task(self._work_until_asked(server, serving))
+        beside = [self.tenants.watch(), *([server.keep_certificate(tls)] if self.settings.tls else [])]
         tasks = [asyncio.create_task(unwrapped(each)) for each in beside]
         try:
-            await until_ended(serving, tasks)
+            await until_ended(serving, [working, *tasks])
         finally:
             server.should_exit = True
+            self.stop.asked.set()
+            # Not cancelled: it ends by itself, after it has given the lease back.
+            await asyncio.gather(working, return_exceptions=True)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await serving
+
+    async def _work_until_asked(self, server: Server, serving: "asyncio.Task[None]") -> None:
+        """Work, and hand that over as soon as we are asked to stop: another replica leads while we still answer."""
+        working = asyncio.create_task(unwrapped(self._work(server, serving)))
+        asked = asyncio.create_task(self.stop.asked.wait())
+        try:
+            await asyncio.wait({working, asked}, return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                await working
+        finally:
+            for task in (working, asked):
+                task.cancel()
+            await asyncio.gather(working, asked, return_exceptions=True)
 
     async def _work(self, server: Server, serving: "asyncio.Task[None]") -> None:
         """Say where we listen and when we are ready, and do what has to wait for that."""

@@ -77,6 +77,12 @@ def serve(  # noqa: PLR0913 - a flag each
         ),
     ] = None,
     break_glass_group: BreakGlassGroup = list(BREAK_GLASS_GROUPS),  # noqa: B006 - typer copies it
+    drain: Annotated[
+        float,
+        typer.Option(
+            help="Seconds to go on answering after SIGTERM, told as not ready.", envvar="PORTCULLIS_DRAIN", min=0
+        ),
+    ] = 0.0,
     client_ca: Annotated[
         Path | None,
         typer.Option(
@@ -106,6 +112,7 @@ def serve(  # noqa: PLR0913 - a flag each
         port=port,
         tls=not no_tls,
         client_ca=client_ca,
+        drain=drain,
         break_glass_groups=tuple(break_glass_group),
     )
     # FastAPI and OPA's client are no burden of the other commands.

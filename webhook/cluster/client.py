@@ -5,7 +5,7 @@ The only module that imports `kubernetes`: for what it knows of kubeconfig files
 and TLS. Its typed models are left alone (5 s of import, 187 MB): an object is a dict.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -69,8 +69,18 @@ def _not_configured(kubeconfig: Path | None, error: Exception) -> str:
 class Cluster:
     """An API server. Every method raises `ClusterError` for what it did not do."""
 
-    def __init__(self, api: ApiClient) -> None:
+    def __init__(self, api: ApiClient, may_write: Callable[[], bool] = lambda: True) -> None:
         self._api = api
+        self._may_write = may_write
+
+    def only_while(self, may_write: Callable[[], bool]) -> "Cluster":
+        """Return the same API server for one who sends a write only if `may_write` says so then: a leader, say."""
+        return Cluster(self._api, may_write)
+
+    @property
+    def server(self) -> str:
+        """Where it is, as the kubeconfig says it."""
+        return str(self._api.configuration.host)
 
     async def user(self) -> str:
         """Return the name that the API server knows us by."""
@@ -120,6 +130,11 @@ class Cluster:
     async def delete(self, resource: Resource, name: str, namespace: str = "", *, version: str) -> None:
         """Delete an object if it is still in `version`."""
         options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"resourceVersion": version}}
+        await self._call("DELETE", resource.path(name, namespace), body=options)
+
+    async def remove(self, resource: Resource, name: str, namespace: str = "") -> None:
+        """Delete an object in whatever version, and what it owns after it."""
+        options = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
         await self._call("DELETE", resource.path(name, namespace), body=options)
 
     async def lines(self, path: str, query: Mapping[str, str], accept: str) -> AsyncIterator[bytes]:
@@ -179,6 +194,8 @@ class Cluster:
                 method, path, query_params=list(query.items()), header_params=headers, auth_settings=["BearerToken"]
             )
             _, url, signed, _, _ = call
+            if method != "GET" and not self._may_write():
+                raise ClusterError(f"{method} {path}: not sent, we do not lead any more")
             rest: Any = self._api.rest_client
             answer = await rest.request(method, url, headers=signed | headers, body=body, _request_timeout=timeout)
         except (aiohttp.ClientError, OSError, TimeoutError, config.ConfigException) as error:

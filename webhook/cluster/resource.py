@@ -59,6 +59,33 @@ VALIDATING = Resource(
 MUTATING = Resource(
     "admissionregistration.k8s.io", "v1", "mutatingwebhookconfigurations", "MutatingWebhookConfiguration"
 )
+DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment", namespaced=True)
+PODS = Resource("", "v1", "pods", "Pod", namespaced=True)
+INSTALLED = (
+    Resource("rbac.authorization.k8s.io", "v1", "clusterrolebindings", "ClusterRoleBinding"),
+    Resource("rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding", namespaced=True),
+    Resource("rbac.authorization.k8s.io", "v1", "roles", "Role", namespaced=True),
+    Resource("rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole"),
+    Resource(
+        "admissionregistration.k8s.io",
+        "v1",
+        "validatingadmissionpolicybindings",
+        "ValidatingAdmissionPolicyBinding",
+    ),
+    Resource("admissionregistration.k8s.io", "v1", "validatingadmissionpolicies", "ValidatingAdmissionPolicy"),
+    Resource("", "v1", "services", "Service", namespaced=True),
+    Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", namespaced=True),
+    Resource("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy", namespaced=True),
+    Resource("flowcontrol.apiserver.k8s.io", "v1", "flowschemas", "FlowSchema"),
+    Resource("flowcontrol.apiserver.k8s.io", "v1", "prioritylevelconfigurations", "PriorityLevelConfiguration"),
+    Resource("", "v1", "serviceaccounts", "ServiceAccount", namespaced=True),
+    Resource("", "v1", "secrets", "Secret", namespaced=True),
+    LEASES,
+)
+"""
+What manifests/base brings beside the Deployment, and what `serve` makes in our namespace; in the order in which it can
+go: our rights first, so that nobody who still runs makes any of it again.
+"""
 
 TREE = (ORGANIZATIONS, PROJECTS, WORKSPACES, BASELINES, NAMESPACES, NETWORK_POLICIES, CILIUM_POLICIES, *CALICO)
 """All that the tenant tree is made of."""
