@@ -10,7 +10,7 @@ from typing import Protocol
 import orjson
 import structlog
 from fastapi import FastAPI, Request, Response
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.requests import ClientDisconnect
 
@@ -31,6 +31,31 @@ class Health:
 
     missing: Callable[[], list[str]]
     notes: Callable[[], list[str]] = list
+
+
+class OpaMetrics:
+    """The figures that tell of OPA and of the policies in it."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.up = Gauge("portcullis_opa_up", "Whether OPA decides: 1 or 0, looked at every second.", registry=registry)
+        self.restarts = Gauge("portcullis_opa_restarts", "How often OPA was started again.", registry=registry)
+        self.ends = Counter(
+            "portcullis_opa_ends", "OPAs that died, and that hung and were killed.", ["cause"], registry=registry
+        )
+        self.undecided = Counter(
+            "portcullis_undecided", "Denials for want of a decision, by cause.", ["cause"], registry=registry
+        )
+        self.policies = Info("portcullis_policies", "The policies that decide.", registry=registry)
+        self.reloads = Counter(
+            "portcullis_policy_reloads",
+            "Other policies found: loaded, or refused while the older ones decide on.",
+            ["outcome"],
+            registry=registry,
+        )
+        for cause in ("died", "hung"):
+            self.ends.labels(cause)
+        for outcome in ("loaded", "refused"):
+            self.reloads.labels(outcome)
 
 
 class Metrics:
@@ -54,10 +79,12 @@ class Metrics:
             ["status"],
             registry=self.registry,
         )
-        self.opa_restarts = Gauge("portcullis_opa_restarts", "How often OPA was started again.", registry=self.registry)
+        self.opa = OpaMetrics(self.registry)
 
     def decided(self, record: Record) -> None:
-        """Count a decision."""
+        """Count a decision, or that there was none."""
+        if record.cause:
+            self.opa.undecided.labels(record.cause).inc()
         self._decisions.labels(record.route, record.verdict).inc()
         self._seconds.labels(record.route).observe(record.milliseconds / 1000)
 
