@@ -19,7 +19,7 @@ from tests.controlplane.plane import Plane, start_plane
 from webhook.admission import Gate, Record
 from webhook.decision.binary import find_opa
 from webhook.decision.bundle import Bundle, read_policies
-from webhook.decision.opa import LocalOpa
+from webhook.decision.opa import Engine, LocalOpa
 from webhook.decision.process import OpaProcess
 from webhook.settings import BREAK_GLASS_GROUPS, bundled_policies
 from webhook.tenancy.files import load_tree
@@ -83,18 +83,16 @@ GateOf = Callable[[Bundle], Gate]
 
 
 @pytest.fixture(scope="session")
-def gate_of(loop: Loop, opa_binary: Path, tree: Tree, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GateOf]:
+def gate_of(loop: Loop, opa_binary: Path, tree: Tree) -> Iterator[GateOf]:
     """Make a gate with a real OPA on a bundle, one per revision."""
     stack = AsyncExitStack()
     gates: dict[str, Gate] = {}
 
     async def start(bundle: Bundle) -> Gate:
-        path = tmp_path_factory.mktemp("bundle") / "bundle.tar.gz"
-        bundle.write(path)
-        process = await stack.enter_async_context(OpaProcess(opa_binary, path, log=lambda _: None))
+        process = await stack.enter_async_context(OpaProcess(opa_binary, bundle.signed(), log=lambda _: None))
         await process.ready()
         opa = await stack.enter_async_context(LocalOpa(socket=process.socket))
-        return Gate(opa, bundle.policies, lambda: tree, BREAK_GLASS_GROUPS, _ignore)
+        return Gate(Engine(opa, bundle.policies), lambda: tree, BREAK_GLASS_GROUPS, _ignore)
 
     def gate_of(bundle: Bundle) -> Gate:
         if bundle.policies.revision not in gates:

@@ -48,7 +48,7 @@ from tests.cases.table import (
 from tests.conftest import TREE, Loop
 from webhook.admission import MANY, Gate, Record
 from webhook.decision.bundle import Bundle
-from webhook.decision.opa import LocalOpa
+from webhook.decision.opa import Engine, LocalOpa
 from webhook.decision.process import OpaProcess
 from webhook.errors import ClusterError, NoDecisionError, ReviewError
 from webhook.model import Enforcement, Namespace, Policy
@@ -304,19 +304,18 @@ def test_break_glass_is_whom_the_settings_name(gate: Gate, loop: Loop) -> None:
     assert not validated(loop, named, dataclasses.replace(asked, caller=ROOT))["allowed"]
 
 
-def test_a_dead_opa_denies_until_it_is_back(bundle: Bundle, tree: Tree, opa_binary: Path, tmp_path: Path) -> None:
+def test_a_dead_opa_denies_until_it_is_back(bundle: Bundle, tree: Tree, opa_binary: Path) -> None:
     """OPA killed: every answer is a denial with 500 until the next OPA has the policies, and then it decides again."""
-    bundle.write(tmp_path / "bundle.tar.gz")
     records: list[Record] = []
 
     async def main() -> None:
         async with (
-            OpaProcess(opa_binary, tmp_path / "bundle.tar.gz", log=lambda _: None) as process,
+            OpaProcess(opa_binary, bundle.signed(), log=lambda _: None) as process,
             LocalOpa(socket=process.socket) as opa,
             asyncio.timeout(60),
         ):
             await process.ready()
-            gate = Gate(opa, bundle.policies, lambda: tree, BREAK_GLASS_GROUPS, records.append)
+            gate = Gate(Engine(opa, bundle.policies), lambda: tree, BREAK_GLASS_GROUPS, records.append)
             assert response_of(await gate.validate(orjson.dumps(MINE.review()), seconds=10))["allowed"]
             assert process.pid
             os.kill(process.pid, signal.SIGKILL)
@@ -444,7 +443,7 @@ def test_the_probe_is_a_whole_decision(gate: Gate, loop: Loop) -> None:
     loop.run(treeless.probe(seconds=10))
     lacking = dataclasses.replace(kept.policies, rules=kept.policies.rules | {"new/rule"})
     with pytest.raises(NoDecisionError, match="OPA did not run new/rule"):
-        loop.run(dataclasses.replace(kept, policies=lacking).probe(seconds=10))
+        loop.run(dataclasses.replace(kept, engine=Engine(kept.opa, lacking)).probe(seconds=10))
     assert records == []
 
 

@@ -32,7 +32,7 @@ from tests.conftest import Loop
 from tests.test_server import HOSTS, certified, client, serving, trusting
 from webhook.admission import Gate, Record
 from webhook.app import MOST_BYTES, Callers, Metrics, create_app, seconds_left
-from webhook.decision.opa import LocalOpa, Opa
+from webhook.decision.opa import Engine, LocalOpa, Opa
 from webhook.errors import OpaError
 from webhook.health import Health
 from webhook.model import Policies
@@ -308,7 +308,7 @@ def test_what_nobody_foresaw_is_no_decision_and_no_yes(
     loop: Loop, gate: Gate, tmp_path: Path, error: Exception, route: str
 ) -> None:
     """A review that fails as nobody foresaw is denied and counted; the error's words are the log's alone."""
-    broken, review = dataclasses.replace(gate, opa=Broken(error)), MINE.review()
+    broken, review = dataclasses.replace(gate, engine=Engine(Broken(error), gate.policies)), MINE.review()
     with capture_logs() as logs, webhook_of(loop, broken, tmp_path) as webhook:
         reply = webhook.client.post(route, json=review)
         counted = f'portcullis_decisions_total{{route="{route[1:]}",verdict="error"}} 1.0'
@@ -396,7 +396,7 @@ class Silent:
 @pytest.mark.parametrize("route", ["/validate", "/mutate"])
 def test_an_opa_that_hangs_is_answered_for_in_time(loop: Loop, gate: Gate, tmp_path: Path, route: str) -> None:
     """The denial is there before the API server's own deadline, and says that asking again may help."""
-    with webhook_of(loop, dataclasses.replace(gate, opa=Silent()), tmp_path) as webhook:
+    with webhook_of(loop, dataclasses.replace(gate, engine=Engine(Silent(), gate.policies)), tmp_path) as webhook:
         webhook.client.get("/healthz")
         begin = time.monotonic()
         response = webhook.client.post(f"{route}?timeout=1s", json=MINE.review()).json()["response"]
@@ -430,7 +430,7 @@ def unready(loop: Loop, gate: Gate, folder: Path, health: Health | None = None) 
 def test_it_is_not_ready_without_opa(loop: Loop, gate: Gate, tmp_path: Path) -> None:
     """Without OPA there is no decision, and that is what is missing."""
     with opened(loop, LocalOpa(socket=tmp_path / "none.sock")) as opa:
-        state = unready(loop, dataclasses.replace(gate, opa=opa), tmp_path)
+        state = unready(loop, dataclasses.replace(gate, engine=Engine(opa, gate.policies)), tmp_path)
     assert state["missing"] == ["policies: OPA cannot be reached"]
 
 
@@ -445,7 +445,7 @@ def opened(loop: Loop, opa: LocalOpa) -> Iterator[Opa]:
 
 def test_it_is_not_ready_with_other_policies(loop: Loop, gate: Gate, tmp_path: Path) -> None:
     """An OPA of another revision decides nothing here."""
-    other = dataclasses.replace(gate, policies=Policies("0" * 64, gate.policies.rules))
+    other = dataclasses.replace(gate, engine=Engine(gate.opa, Policies("0" * 64, gate.policies.rules)))
     state = unready(loop, other, tmp_path)
     assert state["missing"] == ["policies: OPA has another revision of the policies than the one shipped"]
     assert state["revision"] == "0" * 64
@@ -466,7 +466,9 @@ def test_it_is_not_ready_with_an_expired_certificate(loop: Loop, gate: Gate, tmp
 def test_everything_that_is_missing_is_told_at_once(loop: Loop, gate: Gate, tmp_path: Path) -> None:
     """What is wrong is not told one by one, and notes do not make it unready."""
     health = Health(lambda: ["one", "two"], notes=lambda: ["a note"])
-    state = unready(loop, dataclasses.replace(gate, opa=Broken(ValueError("no"))), tmp_path, health)
+    state = unready(
+        loop, dataclasses.replace(gate, engine=Engine(Broken(ValueError("no")), gate.policies)), tmp_path, health
+    )
     assert state["missing"][:2] == ["one", "two"]
     assert state["missing"][2].startswith("policies: ")
     assert state["notes"] == ["a note"]

@@ -9,10 +9,9 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Literal, Protocol
 
-from webhook.decision.document import Document, Kind, Request, User
-from webhook.decision.opa import Opa, decide, mutate
-from webhook.errors import ClusterError, NoDecisionError
-from webhook.exemption import rfc3339
+from webhook.decision.document import Document
+from webhook.decision.opa import Engine, Opa, decide, mutate, probe
+from webhook.errors import Cause, ClusterError, NoDecisionError
 from webhook.gather import gather
 from webhook.mend import Gap
 from webhook.model import Cover, Decision, Mutation, Namespace, Policies
@@ -69,14 +68,15 @@ class Record:
     milliseconds: float
     reason: str = ""
     """Why there was no decision."""
+    cause: Cause | None = None
+    """The same in a word; None where there was one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gate:
     """What a request is decided with; `tree` gives the tree of now, None while there is none."""
 
-    opa: Opa
-    policies: Policies
+    engine: Engine
     tree: Callable[[], Tree | None]
     break_glass_groups: tuple[str, ...]
     record: Callable[[Record], None]
@@ -89,6 +89,16 @@ class Gate:
     """Reads a namespace that the tree does not know from the API server; None where there is none to ask."""
     mender: Mends | None = None
     """Brings what lacks before a pod is judged; None where there is no cluster to bring it to."""
+
+    @property
+    def opa(self) -> Opa:
+        """Return the OPA of now."""
+        return self.engine.opa
+
+    @property
+    def policies(self) -> Policies:
+        """Return the policies of now."""
+        return self.engine.policies
 
     async def validate(self, body: bytes, *, seconds: float) -> bytes:
         """Answer one AdmissionReview within `seconds`; raises `ReviewError` for a body that is none."""
@@ -118,22 +128,13 @@ class Gate:
 
     def failed(self, route: Route, body: bytes) -> bytes:
         """Answer a review that failed as nobody foresaw, which is that there is no decision; raises like `validate`."""
-        return _Case(read_review(body), self).no_decision(route, NoDecisionError(UNFORESEEN, retry=False))
+        return _Case(read_review(body), self).no_decision(
+            route, NoDecisionError(UNFORESEEN, retry=False, cause="unforeseen")
+        )
 
     async def probe(self, *, seconds: float) -> None:
-        """Ask for the decision on a request that no rule covers; raises `NoDecisionError` like any other."""
-        nothing = Document(
-            request=Request(
-                "CREATE", Kind("", "v1", "Probe"), "", "", "", dry_run=True, time=rfc3339(datetime.now(UTC))
-            ),
-            user=User("portcullis:probe", ()),
-            object=None,
-            old_object=None,
-            break_glass_groups=(),
-            tree=True,
-            organization="",
-        )
-        await decide(self.opa, nothing, self.policies, seconds=seconds)
+        """Ask for the decisions on a request that no rule covers; raises `NoDecisionError` like any other."""
+        await probe(self.opa, self.policies, seconds=seconds)
 
 
 def verdict_of(decision: Decision) -> Verdict:
@@ -214,10 +215,17 @@ class _Case:
         return tree.knowing(found) if found else tree
 
     def no_decision(self, route: Route, error: NoDecisionError) -> bytes:
-        self.record(route, "error", None, reason=str(error))
+        self.record(route, "error", None, error=error)
         return undecided(self.review.uid, self.decision_id, self._gate.policies.revision, error)
 
-    def record(self, route: Route, verdict: Verdict, answer: Decision | Mutation | None, *, reason: str = "") -> None:
+    def record(
+        self,
+        route: Route,
+        verdict: Verdict,
+        answer: Decision | Mutation | None,
+        *,
+        error: NoDecisionError | None = None,
+    ) -> None:
         review = self.review
         identity = review.old_object if review.operation == "DELETE" else review.object
         decision = answer if isinstance(answer, Decision) else None
@@ -238,7 +246,8 @@ class _Case:
                 break_glass=bool(decision and decision.break_glass),
                 authenticated=self._gate.authenticated,
                 milliseconds=round((time.perf_counter() - self._begin) * 1000, 3),
-                reason=one_line(reason),
+                reason=one_line(str(error)) if error else "",
+                cause=error.cause if error else None,
             )
         )
 

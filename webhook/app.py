@@ -9,7 +9,7 @@ from typing import Protocol
 import orjson
 import structlog
 from fastapi import FastAPI, Request, Response
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from starlette.requests import ClientDisconnect
 
 from webhook.admission import Gate, Record, Route
@@ -22,6 +22,31 @@ DEFAULT_SECONDS = 10.0
 """What the API server gives a webhook that does not say."""
 
 _TIMEOUT = re.compile(r"([0-9]{1,4})s", re.ASCII)
+
+
+class OpaMetrics:
+    """The figures that tell of OPA and of the policies in it."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.up = Gauge("portcullis_opa_up", "Whether OPA decides: 1 or 0, looked at every second.", registry=registry)
+        self.restarts = Gauge("portcullis_opa_restarts", "How often OPA was started again.", registry=registry)
+        self.ends = Counter(
+            "portcullis_opa_ends", "OPAs that died, and that hung and were killed.", ["cause"], registry=registry
+        )
+        self.undecided = Counter(
+            "portcullis_undecided", "Denials for want of a decision, by cause.", ["cause"], registry=registry
+        )
+        self.policies = Info("portcullis_policies", "The policies that decide.", registry=registry)
+        self.reloads = Counter(
+            "portcullis_policy_reloads",
+            "Other policies found: loaded, or refused while the older ones decide on.",
+            ["outcome"],
+            registry=registry,
+        )
+        for cause in ("died", "hung"):
+            self.ends.labels(cause)
+        for outcome in ("loaded", "refused"):
+            self.reloads.labels(outcome)
 
 
 class Metrics:
@@ -45,10 +70,12 @@ class Metrics:
             ["status"],
             registry=self.registry,
         )
-        self.opa_restarts = Gauge("portcullis_opa_restarts", "How often OPA was started again.", registry=self.registry)
+        self.opa = OpaMetrics(self.registry)
 
     def decided(self, record: Record) -> None:
-        """Count a decision."""
+        """Count a decision, or that there was none."""
+        if record.cause:
+            self.opa.undecided.labels(record.cause).inc()
         self._decisions.labels(record.route, record.verdict).inc()
         self._seconds.labels(record.route).observe(record.milliseconds / 1000)
 

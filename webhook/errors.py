@@ -16,6 +16,7 @@ A message says what happened and what to do about it. A denial is no error: it i
 """
 
 from pathlib import Path
+from typing import Literal
 
 
 class PortcullisError(Exception):
@@ -80,9 +81,17 @@ class DemoError(PortcullisError):
     """The demo cannot be shown."""
 
 
+Cause = Literal["unreachable", "late", "revision", "failed", "undecided", "facts", "unforeseen"]
+"""
+Why there was no decision, for a metric: OPA was not there; was not done in time; has other policies; failed, or its
+answer is none; its rules could not decide; what it is to decide on could not be gathered; and none of these.
+"""
+
+
 class NoDecisionError(PortcullisError):
     """There is no whole decision; `retry` says whether the same request may succeed in a second."""
 
-    def __init__(self, what: str, *, retry: bool) -> None:
+    def __init__(self, what: str, *, retry: bool, cause: Cause = "facts") -> None:
         self.retry = retry
+        self.cause = cause
         super().__init__(what)

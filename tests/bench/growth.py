@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import orjson
@@ -22,7 +21,7 @@ from tests.cases.reviews import ADA, NAMESPACE, NETPOL, Asked, Caller, Json, nam
 from webhook.admission import Gate, Record
 from webhook.decision.binary import find_opa
 from webhook.decision.bundle import read_policies
-from webhook.decision.opa import LocalOpa
+from webhook.decision.opa import Engine, LocalOpa
 from webhook.decision.process import OpaProcess
 from webhook.settings import BREAK_GLASS_GROUPS, bundled_policies
 from webhook.tenancy.live import KINDS, LiveTree
@@ -137,13 +136,11 @@ def _always(live: LiveTree) -> Any:
 async def _gate() -> AsyncIterator[Gate]:
     bundle = read_policies(bundled_policies())
     async with AsyncExitStack() as stack:
-        folder = Path(stack.enter_context(TemporaryDirectory(prefix="portcullis-bench-")))
-        bundle.write(folder / "bundle.tar.gz")
         binary = find_opa(os.environ, say=print)
-        process = await stack.enter_async_context(OpaProcess(binary, folder / "bundle.tar.gz", log=lambda _: None))
+        process = await stack.enter_async_context(OpaProcess(binary, bundle.signed(), log=lambda _: None))
         await process.ready()
         opa = await stack.enter_async_context(LocalOpa(socket=process.socket))
-        yield Gate(opa, bundle.policies, lambda: None, BREAK_GLASS_GROUPS, _ignore)
+        yield Gate(Engine(opa, bundle.policies), lambda: None, BREAK_GLASS_GROUPS, _ignore)
 
 
 def _ignore(_: Record) -> None:

@@ -20,7 +20,7 @@ from tests.conftest import Loop
 from tests.fuzz.inputs import Input, inputs
 from webhook.admission import UNFORESEEN, Gate, Record
 from webhook.app import Metrics, create_app
-from webhook.decision.opa import Opa
+from webhook.decision.opa import Engine, Opa
 from webhook.health import Health
 from webhook.server import AnyCallers
 
@@ -177,7 +177,7 @@ def test_any_bytes_are_answered_and_only_a_decision_allows(
     def keep(record: Record) -> None:
         records[record.decision_id] = record
 
-    watched = replace(gate, opa=Watched(gate.opa), record=keep)
+    watched = replace(gate, engine=Engine(Watched(gate.opa), gate.policies), record=keep)
     fuzzing = Fuzzing(
         create_app(watched, Health(list), Metrics(), AnyCallers()), route, gate.policies.revision, records
     )

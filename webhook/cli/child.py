@@ -1,30 +1,41 @@
 """An OPA of our own beside a command, with policies that have passed their checks."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from webhook.decision.bundle import Bundle, check_policies
 from webhook.decision.opa import LocalOpa
-from webhook.decision.process import OpaProcess
+from webhook.decision.process import End, OpaProcess
+from webhook.errors import PolicyError
 
 
 @asynccontextmanager
 async def own_opa(
-    binary: Path, bundle: Bundle, tell: Callable[[str], None]
+    binary: Path, bundle: Bundle, tell: Callable[[str], None], *, ended: Callable[[End], None] = lambda _: None
 ) -> AsyncIterator[tuple[LocalOpa, OpaProcess]]:
     """
-    Run an OPA for the length of the context; `tell` hears what it complains of.
+    Run an OPA for the length of the context; `tell` hears what it complains of, `ended` how it ended unasked.
 
-    It may not answer yet: see `OpaProcess.ready`. Raises `OpaError` or `PolicyError`.
+    It may not answer yet: see `OpaProcess.ready`. It verifies the bundle by a key that is made here, in memory, and
+    whose private half is gone by the time OPA starts. Raises `OpaError` or `PolicyError`.
     """
-    with TemporaryDirectory(prefix="portcullis-") as scratch:
-        await asyncio.to_thread(check_policies, binary, bundle, Path(scratch))
-        bundle.write(Path(scratch, "bundle.tar.gz"))
-        async with (
-            OpaProcess(binary, Path(scratch, "bundle.tar.gz"), log=tell) as process,
-            LocalOpa(socket=process.socket) as opa,
-        ):
-            yield opa, process
+    with _scratch() as scratch:
+        await asyncio.to_thread(check_policies, binary, bundle, scratch)
+    async with (
+        OpaProcess(binary, bundle.signed(), log=tell, ended=ended) as process,
+        LocalOpa(socket=process.socket) as opa,
+    ):
+        yield opa, process
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    try:
+        folder = TemporaryDirectory(prefix="portcullis-", ignore_cleanup_errors=True)
+    except OSError as error:
+        raise PolicyError(f"there is no place to check the policies in: {error}") from error
+    with folder as name:
+        yield Path(name)

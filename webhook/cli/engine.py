@@ -1,51 +1,140 @@
 """The OPA that `serve` asks: one that it starts and watches, or one that others run."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import urlsplit
 
 import structlog
 
-from webhook.app import Metrics
+from webhook.app import OpaMetrics
 from webhook.cli.child import own_opa
 from webhook.decision.binary import find_opa
 from webhook.decision.bundle import Bundle
-from webhook.decision.opa import LocalOpa
-from webhook.decision.process import OpaProcess
+from webhook.decision.opa import Engine, LocalOpa, probe
+from webhook.decision.process import End, OpaProcess
 from webhook.errors import SettingsError
 from webhook.settings import ServeSettings, environment
 
 READY_SECONDS = 30.0
+PROBE_SECONDS = 2.0
+DRAIN_SECONDS = 30.0
+"""For the answers that an OPA owes when another one takes its place: no API server waits longer."""
 
 
-@dataclass(frozen=True, slots=True)
-class Engine:
-    """The OPA that is asked, and what waits until it answers."""
+class Source(Protocol):
+    """Where decisions come from; `engine` is what a request is decided with, always the one of now."""
 
-    opa: LocalOpa
-    process: OpaProcess | None
+    engine: Engine
+    patience: float
+    """Seconds until policies that were not taken are tried again."""
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong with OPA, empty where nothing is known of it."""
+        ...
 
     async def ready(self) -> None:
         """Return once our own OPA answers; one that others run is waited for by `/readyz`."""
-        if self.process:
-            await self.process.ready(READY_SECONDS)
+        ...
+
+    async def take(self, bundle: Bundle) -> None:
+        """
+        Have `engine` decide by other policies.
+
+        Raises `PolicyError`, `OpaError` or `NoDecisionError` where that cannot be; the former ones decide on then.
+        """
+        ...
+
+
+Start = Callable[[Bundle], AbstractAsyncContextManager[tuple[LocalOpa, OpaProcess]]]
+
+
+class OwnOpa:
+    """An OPA that we start; other policies come in another one, which takes its place once it decides."""
+
+    patience = 60.0
+
+    def __init__(self, start: Start) -> None:
+        self._start = start
+        self._held = AsyncExitStack()
+
+    async def begin(self, bundle: Bundle) -> None:
+        """Start the first one, which may not answer yet; raises `OpaError` or `PolicyError`."""
+        self._opa, self._process = await self._held.enter_async_context(self._start(bundle))
+        self.engine = Engine(self._opa, bundle.policies)
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong with it."""
+        return self._process.trouble
+
+    async def ready(self) -> None:
+        """Return once it answers; raises `OpaError`."""
+        await self._process.ready(READY_SECONDS)
+
+    async def take(self, bundle: Bundle) -> None:
+        """Start another one beside it, ask that from when it decides, and end this one when it owes no answer more."""
+        async with AsyncExitStack() as stack:
+            opa, process = await stack.enter_async_context(self._start(bundle))
+            await process.ready(READY_SECONDS)
+            await probe(opa, bundle.policies, seconds=PROBE_SECONDS)
+            former, held = self._opa, self._held
+            self._opa, self._process, self._held = opa, process, stack.pop_all()
+        self.engine.opa, self.engine.policies = opa, bundle.policies
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(DRAIN_SECONDS):
+                    await former.idle()
+        finally:
+            await held.aclose()
+
+    async def end(self) -> None:
+        """End it."""
+        await self._held.aclose()
+
+
+class RemoteOpa:
+    """An OPA that others run: what it decides counts while it is by the policies that we know."""
+
+    patience = 0.0
+    trouble = ""
+
+    def __init__(self, opa: LocalOpa, bundle: Bundle) -> None:
+        self.engine = Engine(opa, bundle.policies)
+
+    async def ready(self) -> None:
+        """Return at once."""
+
+    async def take(self, bundle: Bundle) -> None:
+        """Demand other policies of it, once it has them; its people give them to it."""
+        await probe(self.engine.opa, bundle.policies, seconds=PROBE_SECONDS)
+        self.engine.policies = bundle.policies
 
 
 @asynccontextmanager
-async def started(settings: ServeSettings, bundle: Bundle, metrics: Metrics) -> AsyncIterator[Engine]:
-    """Run the engine for the length of the context; raises `OpaError`, `PolicyError` or `SettingsError`."""
+async def started(settings: ServeSettings, bundle: Bundle, metrics: OpaMetrics) -> AsyncIterator[Source]:
+    """Run the source for the length of the context; raises `OpaError`, `PolicyError` or `SettingsError`."""
     if settings.opa_url:
         async with _remote(settings.opa_url) as opa:
-            yield Engine(opa, None)
+            yield RemoteOpa(opa, bundle)
         return
     log = structlog.get_logger()
     binary = await asyncio.to_thread(find_opa, environment(), say=lambda line: log.info("opa", progress=line))
-    async with own_opa(binary, bundle, lambda line: log.warning("opa", line=line)) as (opa, process):
-        metrics.opa_restarts.set_function(lambda: process.restarts)
-        yield Engine(opa, process)
+
+    def ended(how: End) -> None:
+        metrics.restarts.inc()
+        metrics.ends.labels(how).inc()
+
+    own = OwnOpa(partial(own_opa, binary, tell=lambda line: log.warning("opa", line=line), ended=ended))
+    try:
+        await own.begin(bundle)
+        yield own
+    finally:
+        await own.end()
 
 
 def _remote(url: str) -> LocalOpa:

@@ -11,7 +11,7 @@ import orjson
 
 from webhook.admission import Gate, Record
 from webhook.cli.actions import Action
-from webhook.decision.opa import Opa
+from webhook.decision.opa import Engine, Opa
 from webhook.model import Namespace, Policies
 from webhook.registration.hooks import asked
 from webhook.review.patch import applied
@@ -71,7 +71,7 @@ class Judge:
         answer = Judged(action.id, action.title, "unasked")
         if not self._asked("ValidatingWebhookConfiguration", action):
             return answer
-        gate = Gate(self.opa, self.policies, lambda: tree, self.break_glass_groups, self._records.append)
+        gate = Gate(Engine(self.opa, self.policies), lambda: tree, self.break_glass_groups, self._records.append)
         new = await self._mutated(gate, action, caller)
         response = _response(await gate.validate(_body(action, caller, new), seconds=SECONDS))
         record = self._records[-1]

@@ -12,8 +12,9 @@ import certs
 from webhook.admission import Gate, Record
 from webhook.app import Metrics, create_app
 from webhook.cli.beside import listening, until_ended
-from webhook.cli.engine import Engine, started
+from webhook.cli.engine import started
 from webhook.cli.errors import unwrapped
+from webhook.cli.reloading import Reloading
 from webhook.cli.tenants import Tenants, tenants_of
 from webhook.decision.bundle import read_policies
 from webhook.health import Health
@@ -30,10 +31,9 @@ async def run(settings: ServeSettings) -> None:
         tenants = await stack.enter_async_context(tenants_of(settings, metrics.registry))
         if settings.tls:
             await tenants.certificate()
-        engine = await stack.enter_async_context(started(settings, bundle, metrics))
+        source = await stack.enter_async_context(started(settings, bundle, metrics.opa))
         gate = Gate(
-            engine.opa,
-            bundle.policies,
+            source.engine,
             tenants.tree,
             settings.break_glass_groups,
             _Recorder(metrics),
@@ -42,7 +42,8 @@ async def run(settings: ServeSettings) -> None:
             mender=tenants.mender,
         )
         tls = Tls(settings.cert_dir / "tls.crt", settings.cert_dir / "tls.key", settings.client_ca)
-        served = _Served(settings, tenants, gate, engine, begin, Stop(settings.drain))
+        reloading = Reloading(source, settings.policies, metrics.opa)
+        served = _Served(settings, tenants, gate, reloading, begin, Stop(settings.drain))
         health = Health(served.missing, served.notes)
         app = create_app(gate, health, metrics, CertifiedCallers() if settings.client_ca else AnyCallers())
         server = Server.of(app, settings.host, settings.port, tls=tls if settings.tls else None)
@@ -57,7 +58,7 @@ class _Served:
     settings: ServeSettings
     tenants: Tenants
     gate: Gate
-    engine: Engine
+    reloading: Reloading
     begin: float
     stop: Stop
 
@@ -67,18 +68,25 @@ class _Served:
             return ["stopping: ask another replica"]
         tls = self.settings.tls
         problem = certs.problem(self.settings.cert_dir / "tls.crt", now=datetime.now(UTC)) if tls else None
-        return [*([f"certificate: {problem}"] if problem else []), *self.tenants.missing()]
+        opa = self.reloading.source.trouble
+        return [
+            *([f"certificate: {problem}"] if problem else []),
+            *([f"OPA: {opa}"] if opa else []),
+            *self.tenants.missing(),
+        ]
 
     def notes(self) -> list[str]:
         """Say what an operator has to know."""
         anybody = "callers are not authenticated: anybody who reaches this address may ask. Give --client-ca"
-        return [*self.tenants.notes(), *([] if self.settings.client_ca else [anybody])]
+        return [*self.reloading.notes(), *self.tenants.notes(), *([] if self.settings.client_ca else [anybody])]
 
     async def run(self, server: Server, tls: Tls) -> None:
         """Serve until asked to stop, or until what goes on beside it fails."""
         serving = asyncio.create_task(server.serve())
         working = asyncio.create_task(self._work_until_asked(server, serving))
-        beside = [self.tenants.watch(), *([server.keep_certificate(tls)] if self.settings.tls else [])]
+        beside = [self.tenants.watch(), self.reloading.run()]
+        if self.settings.tls:
+            beside.append(server.keep_certificate(tls))
         tasks = [asyncio.create_task(unwrapped(each)) for each in beside]
         try:
             await until_ended(serving, [working, *tasks])
@@ -110,7 +118,7 @@ class _Served:
         await listening(server, serving)
         host, at = server.address()
         url = f"{'https' if self.settings.tls else 'http'}://{f'[{host}]' if ':' in host else host}:{at}"
-        await self.engine.ready()
+        await self.reloading.source.ready()
         policies = self.gate.policies
         structlog.get_logger().info(
             "ready",

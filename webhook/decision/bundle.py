@@ -10,12 +10,14 @@ import hashlib
 import io
 import subprocess
 import tarfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
 
 from webhook.decision.document import check_schema
+from webhook.decision.signing import SIGNATURES, Signed, SigningKey
 from webhook.errors import PolicyError
 from webhook.model import Policies
 
@@ -31,20 +33,41 @@ class Bundle:
     files: dict[str, bytes]
     policies: Policies
 
-    def write(self, target: Path) -> None:
-        """Write the bundle as `target` (a .tar.gz), the same bytes for the same policies."""
-        manifest = orjson.dumps({"revision": self.policies.revision, "roots": ["portcullis"], "rego_version": 1})
-        with (
-            target.open("wb") as file,
-            # Without the file's name and the time, which would make every bundle another one.
-            gzip.GzipFile("", "wb", 1, file, mtime=0) as packed,
-            tarfile.open(fileobj=packed, mode="w") as archive,
-        ):
-            for name, content in sorted({".manifest": manifest, **self.files}.items()):
-                entry = tarfile.TarInfo(name)
-                entry.size = len(content)
-                entry.mode = 0o644
-                archive.addfile(entry, io.BytesIO(content))
+    def whole(self) -> dict[str, bytes]:
+        """Return all that OPA loads, by its path in the bundle: the policies, and the manifest that names them."""
+        manifest = {"revision": self.policies.revision, "roots": ["portcullis"], "rego_version": 1}
+        return {".manifest": orjson.dumps(manifest), **self.files}
+
+    def write(self, target: Path, key: SigningKey | None = None) -> None:
+        """Write the bundle as `target` (a .tar.gz), signed where there is a key; raises OSError."""
+        target.write_bytes(packed(self.whole(), key))
+
+    def signed(self) -> Signed:
+        """Return the bundle signed by a key that nobody has from here on: none but this one is taken for it."""
+        return signed(self.whole())
+
+
+def signed(files: Mapping[str, bytes]) -> Signed:
+    """Return a bundle of `files`, signed by a key made for it and for nothing else."""
+    key = SigningKey.new()
+    return Signed(packed(files, key), key.public())
+
+
+def packed(files: Mapping[str, bytes], key: SigningKey | None = None) -> bytes:
+    """Return the .tar.gz of `files`, the same bytes for the same files and key."""
+    signatures = {SIGNATURES: key.signatures(files)} if key else {}
+    file = io.BytesIO()
+    with (
+        # Without the file's name and the time, which would make every bundle another one.
+        gzip.GzipFile("", "wb", 1, file, mtime=0) as squeezed,
+        tarfile.open(fileobj=squeezed, mode="w") as archive,
+    ):
+        for name, content in sorted({**files, **signatures}.items()):
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            entry.mode = 0o644
+            archive.addfile(entry, io.BytesIO(content))
+    return file.getvalue()
 
 
 def read_policies(folder: Path) -> Bundle:
@@ -83,11 +106,15 @@ def check_policies(opa: Path, bundle: Bundle, scratch: Path) -> None:
     `scratch` is an empty folder to write into: what is checked is what will be served, whatever becomes of the files
     since. Raises `PolicyError` with what OPA said.
     """
-    for name, content in bundle.files.items():
-        (scratch / name).parent.mkdir(parents=True, exist_ok=True)
-        (scratch / name).write_bytes(content)
-    (scratch / "input.json").write_bytes(check_schema())
-    (scratch / "capabilities.json").write_bytes(allowed_capabilities(_run([str(opa), "capabilities", "--current"])))
+    capabilities = allowed_capabilities(_run([str(opa), "capabilities", "--current"]))
+    try:
+        for name, content in bundle.files.items():
+            (scratch / name).parent.mkdir(parents=True, exist_ok=True)
+            (scratch / name).write_bytes(content)
+        (scratch / "input.json").write_bytes(check_schema())
+        (scratch / "capabilities.json").write_bytes(capabilities)
+    except OSError as error:
+        raise PolicyError(f"the policies cannot be laid ready for their check: {error}") from error
     # Relative paths, so that what OPA says names the files as their owner knows them.
     options = ["--strict", "--schema", "input.json", "--capabilities", "capabilities.json"]
     _run([str(opa), "check", *options, "portcullis"], cwd=scratch)

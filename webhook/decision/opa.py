@@ -6,6 +6,8 @@ Fails closed: whatever keeps us from a whole answer becomes `NoDecisionError`. T
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Protocol, TypeVar
 
@@ -15,8 +17,9 @@ from opa_client.opa_async import AsyncOpaClient  # type: ignore[import-untyped] 
 from pydantic import BeforeValidator, TypeAdapter, ValidationError
 from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
-from webhook.decision.document import Document, User
+from webhook.decision.document import Document, Kind, Request, User
 from webhook.errors import NoDecisionError
+from webhook.exemption import rfc3339
 from webhook.model import Change, Decision, Mutation, Policies, Tenant, Violation
 
 T = TypeVar("T")
@@ -35,6 +38,18 @@ class Opa(Protocol):
     ) -> Any:
         """Return OPA's whole answer, JSON, for a rule of a package; without `result` where the rule is undefined."""
         ...
+
+
+@dataclass(slots=True)
+class Engine:
+    """
+    The OPA that is asked and the policies that its answers have to be of.
+
+    Both are replaced at once when other policies are loaded, so whoever asks reads them together, and right then.
+    """
+
+    opa: Opa
+    policies: Policies
 
 
 _FOLDERS = TypeAdapter(tuple[tuple[str, str], ...])
@@ -81,6 +96,20 @@ class LocalOpa(AsyncOpaClient):  # type: ignore[misc]  # the client ships no typ
     ) -> None:
         super().__init__(host=host, port=port, ssl=ssl, retries=0, timeout=30)
         self._socket = socket
+        self._asked = 0
+
+    async def query_rule(self, *question: Any) -> Any:
+        """Ask, see `Opa`; counted until there is an answer or nobody waits for one."""
+        self._asked += 1
+        try:
+            return await super().query_rule(*question)
+        finally:
+            self._asked -= 1
+
+    async def idle(self) -> None:
+        """Return once nobody waits for an answer."""
+        while self._asked:  # noqa: ASYNC110 - asked for when an OPA is replaced, and never else
+            await asyncio.sleep(0.01)
 
     async def _init_session(self) -> None:
         connector = (
@@ -104,7 +133,7 @@ async def decide(opa: Opa, document: Document, policies: Policies, *, seconds: f
     _demand(decision.revision, decision.rules, policies)
     _demand_sense(decision)
     if decision.undecided and not decision.allowed:
-        raise NoDecisionError(decision.undecided, retry=True)
+        raise NoDecisionError(decision.undecided, retry=True, cause="undecided")
     return decision
 
 
@@ -114,8 +143,28 @@ async def mutate(opa: Opa, document: Document, policies: Policies, *, seconds: f
     mutation = Mutation(**_read(_MUTATION, answer))
     _demand(mutation.revision, mutation.rules, Policies(policies.revision, MUTATION_RULES))
     if mutation.undecided:
-        raise NoDecisionError(mutation.undecided, retry=True)
+        raise NoDecisionError(mutation.undecided, retry=True, cause="undecided")
     return mutation
+
+
+async def probe(opa: Opa, policies: Policies, *, seconds: float) -> None:
+    """
+    Ask for both decisions on a request that no rule covers; raises `NoDecisionError` as `decide` and `mutate` do.
+
+    An OPA that answers this has all of the policies.
+    """
+    kind, now = Kind("", "v1", "Probe"), rfc3339(datetime.now(UTC))
+    nothing = Document(
+        request=Request("CREATE", kind, "", "", "", dry_run=True, time=now),
+        user=User("portcullis:probe", ()),
+        object=None,
+        old_object=None,
+        break_glass_groups=(),
+        tree=True,
+        organization="",
+    )
+    await decide(opa, nothing, policies, seconds=seconds)
+    await mutate(opa, nothing, policies, seconds=seconds)
 
 
 async def held(opa: Opa, user: User, tenants: Mapping[str, Tenant], *, seconds: float) -> Mapping[str, frozenset[str]]:
@@ -133,17 +182,21 @@ async def _ask(opa: Opa, document: Document | Mapping[str, Any], path: str, seco
         async with asyncio.timeout(seconds):
             answer = await opa.query_rule(document, package, rule, STRICT)
     except TimeoutError as error:
-        raise NoDecisionError(f"OPA did not answer within {seconds:.1f} s", retry=True) from error
+        raise NoDecisionError(f"OPA did not answer within {seconds:.1f} s", retry=True, cause="late") from error
     except aiohttp.ClientResponseError as error:
         # 500 is a builtin that failed: asking again would fail again.
-        raise NoDecisionError(f"OPA answered with HTTP {error.status}", retry=error.status == 503) from error
+        raise NoDecisionError(
+            f"OPA answered with HTTP {error.status}", retry=error.status == 503, cause="failed"
+        ) from error
     except aiohttp.ClientError as error:
-        raise NoDecisionError("OPA cannot be reached", retry=True) from error
+        raise NoDecisionError("OPA cannot be reached", retry=True, cause="unreachable") from error
     except (TypeError, ValueError) as error:
-        raise NoDecisionError(f"the request or OPA's answer is not JSON: {error}", retry=False) from error
+        raise NoDecisionError(
+            f"the request or OPA's answer is not JSON: {error}", retry=False, cause="failed"
+        ) from error
     if not isinstance(answer, dict) or "result" not in answer:
         # So answers an OPA that was started again and has not loaded its bundle yet.
-        raise NoDecisionError("OPA's decision is undefined", retry=True)
+        raise NoDecisionError("OPA's decision is undefined", retry=True, cause="revision")
     return answer["result"]
 
 
@@ -151,22 +204,26 @@ def _read(shape: TypeAdapter[T], answer: Any) -> T:
     try:
         return shape.validate_python(answer)
     except ValidationError as error:
-        raise NoDecisionError(f"OPA's answer has another shape: {error.errors()[0]['loc']}", retry=False) from error
+        raise NoDecisionError(
+            f"OPA's answer has another shape: {error.errors()[0]['loc']}", retry=False, cause="failed"
+        ) from error
 
 
 def _demand(revision: str, rules: frozenset[str], policies: Policies) -> None:
     if revision != policies.revision:
         # Right after OPA was started again it may not have its bundle yet.
-        raise NoDecisionError("OPA has another revision of the policies than the one shipped", retry=True)
+        raise NoDecisionError(
+            "OPA has another revision of the policies than the one shipped", retry=True, cause="revision"
+        )
     missing = sorted(policies.rules - rules)
     if not policies.rules:
-        raise NoDecisionError("there is no rule that could decide", retry=False)
+        raise NoDecisionError("there is no rule that could decide", retry=False, cause="revision")
     if missing:
-        raise NoDecisionError(f"OPA did not run {', '.join(missing)}", retry=False)
+        raise NoDecisionError(f"OPA did not run {', '.join(missing)}", retry=False, cause="revision")
 
 
 def _demand_sense(decision: Decision) -> None:
     """Check what Rego concludes against what it found: one of them being wrong must not let anybody in."""
     refused = bool(decision.undecided) or any(each.action == "enforce" for each in decision.violations)
     if decision.allowed != (decision.break_glass or not refused):
-        raise NoDecisionError("OPA's verdict contradicts its violations", retry=False)
+        raise NoDecisionError("OPA's verdict contradicts its violations", retry=False, cause="failed")

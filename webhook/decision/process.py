@@ -1,46 +1,33 @@
 """
-OPA as our child: started, watched, started again when it dies, gone when we are gone.
+OPA as our child: started, watched, started again when it dies or hangs, gone when we are gone.
 
-OPA reads its bundle once, at its start. So the bundle is copied into the private folder of the process: an OPA that
-is started again decides by the same revision, whatever has become of the file since.
+OPA reads its bundle once, at its start. So the bundle is kept in memory and laid into the private folder of the process
+before each start: an OPA that is started again decides by the same revision, whatever has become of the folder since.
 """
 
 import asyncio
 import json
 import os
 import random
-import shutil
 import signal
-import sys
 import time
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import aiohttp
 
+from webhook.decision.folder import CONFIGURATION, SOCKET, furnish, private_folder
+from webhook.decision.signing import Signed
+from webhook.decision.tether import tethered
 from webhook.errors import OpaError
 
-# Becomes OPA after asking the kernel to kill it when we die. Of the ways to do so this is the one that is always
-# there and always safe: `preexec_fn` runs Python between fork and exec, which may deadlock in a process with
-# threads; `setpriv --pdeathsig` is missing from small images. It costs 15 ms a start and leaves nothing behind, since
-# exec keeps the pid and the request. The kernel's "parent" is the thread that forked: with asyncio and uvloop the
-# one of the loop, and an OPA whose loop is gone has nobody who asks or watches it. If we died before
-# the request was made, nothing would be sent any more, so the parent is compared afterwards.
-TETHER = """
-import ctypes, os, signal, sys
-PR_SET_PDEATHSIG = 1
-if ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL)) != 0:
-    sys.exit("OPA cannot be tied to the life of its parent: prctl failed")
-if os.getppid() != int(sys.argv[1]):
-    sys.exit("the parent of OPA died before OPA began")
-os.execv(sys.argv[2], sys.argv[2:])
-"""
+End = Literal["died", "hung"]
+"""How an OPA came to its end: by itself, or by us because it lived and did not answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +40,13 @@ class Bounds:
     calm: float = 10
     """Healthy for so long, and the next wait is the first again."""
     probe: float = 0.05
-    """Between two looks at its health."""
+    """Between two looks at its health until it is healthy."""
+    beat: float = 1
+    """From one look at its health to the next from then on; at once, where the answer took as long."""
+    answer: float = 2
+    """For an answer to such a look. OPA answers it beside evaluations, however long those take."""
+    silent: int = 3
+    """So many looks in a row without an answer, and it hangs: it is killed."""
     grace: float = 3
     """From SIGTERM to SIGKILL."""
     load: int = 10
@@ -72,17 +65,28 @@ class OpaProcess:
     One OPA on a Unix socket of its own, within `async with`.
 
     `log` is told every line of OPA's standard error (JSON; of one above 64 KiB only the end) and, as plain text, each
-    restart. It is called in the loop's thread and must not raise. `socket` is there once entered; no caller but our
-    own user can reach it. `restarts` counts how often OPA was started again.
+    restart; `ended` is told how each OPA that we did not want to end came to its end. Both are called in the loop's
+    thread and must not raise. `socket` is there once entered; no caller but our own user can reach it. `restarts`
+    counts how often OPA was started again; `trouble` says what is wrong with it now, empty while nothing is.
     """
 
     socket: Path
 
-    def __init__(self, binary: Path, bundle: Path, *, log: Callable[[str], None], bounds: Bounds = BOUNDS) -> None:
+    def __init__(  # noqa: PLR0913 - two of them are who is told
+        self,
+        binary: Path,
+        bundle: Signed,
+        *,
+        log: Callable[[str], None],
+        ended: Callable[[End], None] = lambda _: None,
+        bounds: Bounds = BOUNDS,
+    ) -> None:
         self.restarts = 0
+        self.trouble = "it is not ready yet"
         self._binary = binary.absolute()
         self._bundle = bundle
         self._log = log
+        self._ended = ended
         self._bounds = bounds
         self._process: Process | None = None
         self._healthy_since: float | None = None
@@ -95,11 +99,11 @@ class OpaProcess:
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
-            self._home = stack.enter_context(_private_folder())
-            self._furnish()
+            self._home = stack.enter_context(private_folder())
+            self.socket = self._home / SOCKET
             # A connection each: a kept one would be to an OPA that is dead since.
             connector = aiohttp.UnixConnector(str(self.socket), force_close=True)
-            session = aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=1))
+            session = aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(self._bounds.answer))
             self._http = await stack.enter_async_context(session)
             self._watch = asyncio.create_task(self._keep_alive())
             stack.push_async_callback(_cancel, self._watch)
@@ -125,64 +129,75 @@ class OpaProcess:
         except TimeoutError as error:
             raise OpaError(f"OPA was not ready within {within:g} s: {self._reason()}") from error
 
-    def _furnish(self) -> None:
-        """Fill the private folder: the bundle and the configuration that names it."""
-        self.socket = self._home / "opa.sock"
-        if len(os.fsencode(self.socket)) > 107:  # sun_path, its closing zero left out
-            raise OpaError(f"{self.socket} is too long for a Unix socket; set TMPDIR to a shorter path")
-        bundle = self._home / "bundle.tar.gz"
-        # No service is named, so OPA has nobody to call: no decision logs, no status, no discovery.
-        config = {"bundles": {"portcullis": {"resource": bundle.as_uri()}}}
-        try:
-            shutil.copyfile(self._bundle, bundle)
-            (self._home / "opa.json").write_text(json.dumps(config))
-        except OSError as error:
-            raise OpaError(f"OPA's bundle cannot be laid ready: {error}") from error
-
     async def _keep_alive(self) -> None:
-        """Run OPA for ever; OpaError if it dies before it was healthy for the first time."""
+        """Run OPA for ever; OpaError if it ends before it was healthy for the first time."""
         wait, proven = self._bounds.first_wait, False
         while True:
-            await self._live()
+            how = await self._live()
             since = self._healthy_since
             proven = proven or since is not None
             if not proven:
                 raise OpaError(f"OPA does not start: {self._reason()}")
             if since is not None and time.monotonic() - since >= self._bounds.calm:
                 wait = self._bounds.first_wait
-            self._log(f"OPA died: {self._reason()}; it is started again within {wait:g} s")
+            self.trouble = f"it {how}: {self._reason()}"
+            self._log(f"OPA {how}: {self._reason()}; it is started again within {wait:g} s")
+            self._ended(how)
             # Half of it random: replicas that died of one cause do not all come back at one moment.
             await asyncio.sleep(wait * random.uniform(0.5, 1))  # noqa: S311  no secret
             wait = min(wait * 2, self._bounds.longest_wait)
             self.restarts += 1
 
-    async def _live(self) -> None:
+    async def _live(self) -> End:
         """Run OPA from its start to its death; however we leave here, it is dead."""
         self._healthy_since = None
         self._last_words.clear()
         try:
+            furnish(self._home, self._bundle)
             process = self._process = await self._start()
         except OSError as error:
             self._last_words.append(f"it cannot be started: {error}")
-            return
+            return "died"
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._listen(process))
+            # One that is waited for again and again: each wait of its own would stay with the process to its end.
+            dead = tasks.create_task(process.wait())
             try:
-                while process.returncode is None and self._healthy_since is None:
-                    await self._healthy()
-                    await asyncio.sleep(self._bounds.probe)
-                code = await process.wait()
+                how = await self._until_dead(process, dead)
             finally:
                 await self._end(process)
-        self._last_words.append(f"it ended with {code}")
+        self._last_words.append(f"it ended with {process.returncode}")
+        return how
+
+    async def _until_dead(self, process: Process, dead: "asyncio.Task[int]") -> End:
+        """Look after OPA until it is dead, or does not answer and is killed for that."""
+        bounds, begin, silent = self._bounds, time.monotonic(), 0
+        while not dead.done():
+            asked = time.monotonic()
+            if await self._healthy():
+                silent = 0
+            elif self._healthy_since is not None:
+                # Where we ourselves stood still meanwhile, the silence may be ours.
+                silent += time.monotonic() - asked < 2 * bounds.answer
+                self.trouble = "it does not answer"
+            elif asked - begin > bounds.load + bounds.answer:
+                silent = bounds.silent  # by itself it gives up before
+            if silent >= bounds.silent:
+                self._last_words.append("it lived and did not answer")
+                _kill(process)
+                await dead
+                return "hung"
+            pause = bounds.probe if self._healthy_since is None else bounds.beat
+            await asyncio.wait({dead}, timeout=max(0, pause - (time.monotonic() - asked)))
+        return "died"
 
     async def _start(self) -> Process:
         """Start OPA by way of the tether; its pid is OPA's."""
         arguments = ["run", "--server", "--skip-version-check", "--log-level", "error"]
-        arguments += ["--config-file", str(self._home / "opa.json"), "--ready-timeout", str(self._bounds.load)]
+        arguments += ["--config-file", str(self._home / CONFIGURATION), "--ready-timeout", str(self._bounds.load)]
         arguments += ["--addr", f"unix://{self.socket}", "--unix-socket-perm", "600"]
         return await asyncio.create_subprocess_exec(
-            *[sys.executable, "-I", "-S", "-c", TETHER, str(os.getpid()), str(self._binary), *arguments],
+            *tethered(self._binary, arguments),
             stdin=DEVNULL,
             stdout=DEVNULL,
             stderr=PIPE,
@@ -233,8 +248,9 @@ class OpaProcess:
                 healthy = answer.status == 200
         except (aiohttp.ClientError, TimeoutError):
             return False
-        if healthy and self._healthy_since is None:
-            self._healthy_since = time.monotonic()
+        if healthy:
+            self.trouble = ""
+            self._healthy_since = self._healthy_since or time.monotonic()
         return healthy
 
     async def _end(self, process: Process) -> None:
@@ -253,17 +269,6 @@ class OpaProcess:
     def _reason(self) -> str:
         """Return what OPA said and how it ended, in one line."""
         return "; ".join(self._last_words) or "it said nothing"
-
-
-@contextmanager
-def _private_folder() -> Iterator[Path]:
-    """Make a folder that only our user can enter, and remove it."""
-    try:
-        folder = TemporaryDirectory(prefix="portcullis-", ignore_cleanup_errors=True)
-    except OSError as error:
-        raise OpaError(f"there is no place for OPA's socket: {error}; set TMPDIR to a folder we may write") from error
-    with folder as name:
-        yield Path(name)
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:
