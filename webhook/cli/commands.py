@@ -10,6 +10,7 @@ from webhook.cli.controller import controller
 from webhook.cli.demo import demo
 from webhook.cli.explain import explain
 from webhook.cli.rules import rules
+from webhook.cli.scan import scan
 from webhook.cli.serve import serve
 
 app = typer.Typer(
@@ -43,3 +44,4 @@ app.command()(bundle)
 app.command()(demo)
 app.command()(explain)
 app.command()(rules)
+app.command()(scan)
