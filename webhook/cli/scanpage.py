@@ -10,10 +10,10 @@ from webhook.scan.finding import STRENGTH, Finding
 from webhook.scan.unruled import ORPHANED, UNOWNED
 
 STYLES = {
-    "refused": "bold red",
+    "refused": "red",
     "warned": "yellow",
     "recorded": "yellow",
-    "told": "dim",
+    "told": "",
 }
 _COMES = {"enforce": "refused", "warn": "warned", "audit": "recorded", "none": "told"}
 MOST_NAMES = 50
@@ -26,9 +26,7 @@ def show(scanned: Scanned) -> None:
     apart = {UNOWNED, ORPHANED}
     findings = [each for each in scanned.scan.findings if each.rule not in apart]
     for namespace, every in groupby(sorted(findings, key=_by_namespace), key=lambda each: each.namespace):
-        page.line(one_line(namespace), "bold")
-        page.table(map(_row, every), styles=STYLES)
-        page.line()
+        _show(page, namespace, list(every))
     _names(page, "Nobody owns", scanned.named(UNOWNED))
     _names(page, "Their workspace does not exist", scanned.named(ORPHANED))
     _names(page, "Are being deleted, and left alone", scanned.scan.ending)
@@ -36,13 +34,19 @@ def show(scanned: Scanned) -> None:
     page.line(f"As the rules of revision {scanned.revision[:12]} answer.", "dim")
 
 
+def _show(page: Page, namespace: str, findings: Sequence[Finding]) -> None:
+    page.line(one_line(namespace), "bold")
+    width = max(len(one_line(each.thing.called)) for each in findings)
+    for each in findings:
+        comes = _COMES[each.action]
+        page.line(f"  {comes:<8}  {one_line(each.thing.called):<{width}}  {each.rule}", STYLES[comes])
+        page.paragraph(one_line(each.message), indent=12)
+    page.line()
+
+
 def _by_namespace(finding: Finding) -> tuple[str, int]:
     # What is sorted is in order already; of one namespace the worst stays first.
     return finding.namespace, -STRENGTH[finding.action]
-
-
-def _row(finding: Finding) -> tuple[str, ...]:
-    return _COMES[finding.action], one_line(finding.thing.called), finding.rule, one_line(finding.message)
 
 
 def _names(page: Page, heading: str, names: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -17,7 +18,9 @@ LONGEST = 1000
 """Characters of a message; a policy may be wrong in a great many places."""
 MOST_SENTENCES = 5
 """So many sentences stand in the state of a namespace; the others are counted."""
-LONGEST_SENTENCE = 300
+LONGEST_SENTENCE = 400
+MOST_NAMES = 5
+"""So many policies are named in one sentence."""
 
 _TIMES = re.compile(r"\d{4}-\d{2}-\d{2}T[0-9:.]+Z", re.ASCII)
 
@@ -93,28 +96,42 @@ def strongest(actions: Iterable[Enforcement]) -> Enforcement:
 
 
 def importance(finding: Finding) -> tuple[int, int, Thing, str]:
-    """Return what puts the worst first, and else sorts by what is found where."""
-    rank = SEVERITIES.index(finding.severity) if finding.severity in SEVERITIES else len(SEVERITIES)
+    """Return what puts the worst first (a severity that is none of ours, to be seen), and else sorts by where it is."""
+    rank = SEVERITIES.index(finding.severity) if finding.severity in SEVERITIES else -1
     return -STRENGTH[finding.action], rank, finding.thing, finding.rule
 
 
 def outvoted_by(findings: Iterable[Finding]) -> tuple[str, ...]:
-    """Say which policies undo a default deny: a sentence for each enforced guardrail and the policies that do it."""
-    told: dict[tuple[str, object], Finding] = {}
-    for each in sorted(findings, key=importance):
-        if each.action == "enforce" and each.rule.startswith("guardrail/"):
-            # Those that do it together each find so; that another one cannot be read, all find alike.
-            shared = frozenset(each.policies) if len(each.policies) > 1 else each.message
-            told.setdefault((each.rule, shared), each)
-    sentences = [_sentence(each) for each in told.values()]
+    """
+    Say which policies undo a default deny: a sentence for each enforced guardrail and the policies that do it.
+
+    Who does it only together with one that does it alone is not told of, nor with more than it takes.
+    """
+    enforced = [each for each in findings if each.action == "enforce" and each.rule.startswith("guardrail/")]
+    alone: defaultdict[tuple[str, str], list[Finding]] = defaultdict(list)
+    doing: dict[tuple[str, frozenset[Thing]], Finding] = {}
+    for each in sorted(enforced, key=lambda each: (len(each.policies), importance(each))):
+        them = frozenset(each.policies)
+        if len(them) < 2:
+            alone[each.rule, each.message].append(each)
+        if not any(rule == each.rule and them > fewer for rule, fewer in doing):
+            doing.setdefault((each.rule, them), each)
+    told = [(every[0], _listed(each.thing for each in every)) for every in alone.values()]
+    told += [(each, f"{_listed(them)} together") for (_, them), each in doing.items() if len(them) > 1]
+    sentences = [_sentence(each, who) for each, who in sorted(told, key=lambda pair: importance(pair[0]))]
     further = len(sentences) - MOST_SENTENCES
     more = (f"and {further} more, which portcullis scan tells",) if further > 0 else ()
     return (*sentences[:MOST_SENTENCES], *more)
 
 
-def _sentence(finding: Finding) -> str:
-    names = sorted(each.called for each in finding.policies or (finding.thing,))
+def _listed(things: Iterable[Thing]) -> str:
+    names = sorted({each.called for each in things})
+    if len(names) > MOST_NAMES:
+        names = [*names[:MOST_NAMES], f"{len(names) - MOST_NAMES} more"]
     *others, last = names
-    who = f"{', '.join(others)} and {last} together" if others else last
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def _sentence(finding: Finding, who: str) -> str:
     sentence = f"{who} [{finding.rule}]: {finding.message}"
     return sentence if len(sentence) <= LONGEST_SENTENCE else f"{sentence[: LONGEST_SENTENCE - 1]}…"

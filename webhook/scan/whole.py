@@ -57,8 +57,8 @@ async def scan(  # noqa: PLR0913 - who is asked about what, as of when, and who 
     async def ask() -> None:
         nonlocal done
         for each in waiting:
-            asking = judge.policy if isinstance(each, Policy) else judge.namespace
-            findings.extend(await asking(tree, each, now))  # type: ignore[operator]  # each of its own kind
+            asking = judge.policy(tree, each, now) if isinstance(each, Policy) else judge.namespace(tree, each, now)
+            findings.extend(await asking)
             done += 1
             told(done)
 
