@@ -34,6 +34,8 @@ class ServeSettings:
     """Whether to bring baselines beside answering reviews; where there is a cluster."""
     rbac: bool = True
     """Whether the controller keeps the bindings of the tree's roles."""
+    reports: str = "openreports"
+    """The form of the reports that the scan beside the controller writes; `none` for none."""
     opa_url: str | None = None
     """An OPA that runs already; otherwise one is started."""
     host: str = EVERY_ADDRESS

@@ -14,6 +14,7 @@ import structlog
 import certs
 from webhook.admission import Gate
 from webhook.cli.leading import LONGEST_WAIT, lead, leadership, reached
+from webhook.cli.scanning import Scanning, judge_of
 from webhook.cluster.client import Cluster
 from webhook.cluster.resource import NAMESPACES, SECRETS
 from webhook.cluster.watch import Watch
@@ -113,7 +114,9 @@ class FromCluster:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._keeper.run(Conditions(self._begins, answers)))
             if self._settings.controller:
-                tasks.create_task(lead(self._cluster, self._live, self._leadership, self._rights))
+                judge = judge_of(gate, self._settings.policies)
+                scanning = Scanning(self._cluster, self._live, judge, self._settings.reports)
+                tasks.create_task(lead(self._cluster, self._live, self._leadership, self._rights, scanning=scanning))
 
     def _begins(self) -> bool:
         """Say whether there is an OrgAdmin: before, nobody could mend what we refuse."""

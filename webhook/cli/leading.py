@@ -8,9 +8,10 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from webhook.cli.scanning import Scanning
 from webhook.cluster.client import Cluster
 from webhook.cluster.resource import NAMESPACES
-from webhook.controller import Controller
+from webhook.controller import BASELINES, Controller
 from webhook.errors import ClusterError, SettingsError
 from webhook.leader import Leadership
 from webhook.model import CONTROLLER, HOME
@@ -27,12 +28,20 @@ def leadership(cluster: Cluster) -> Leadership:
     return Leadership(cluster, f"{socket.gethostname()}_{os.getpid()}_{uuid.uuid4().hex[:8]}")
 
 
-async def lead(cluster: Cluster, live: LiveTree, ours: Leadership, rights: Rights | None) -> None:
-    """Bring the baselines, and keep the bindings unless there are to be none, whenever we are the leader, for ever."""
+async def lead(  # noqa: PLR0913 - what is done while we lead
+    cluster: Cluster, live: LiveTree, ours: Leadership, rights: Rights | None, *, scanning: Scanning | None = None
+) -> None:
+    """
+    Bring the baselines whenever we are the leader, for ever.
+
+    Beside it keep the bindings, and judge what stands, unless it is not to be done.
+    """
 
     async def work() -> None:
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(Controller(live, cluster).run())
+            tasks.create_task(Controller(live, cluster, scanning.way if scanning else BASELINES).run())
+            if scanning:
+                tasks.create_task(scanning.run())
             if rights:
                 tasks.create_task(rights.run())
 
