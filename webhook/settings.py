@@ -36,6 +36,8 @@ class ServeSettings:
     """Whether the API server asks us about new pods."""
     rbac: bool = True
     """Whether the controller keeps the bindings of the tree's roles."""
+    reports: str = "openreports"
+    """The form of the reports that the scan beside the controller writes; `none` for none."""
     opa_url: str | None = None
     """An OPA that runs already; otherwise one is started."""
     host: str = EVERY_ADDRESS
@@ -86,10 +88,14 @@ class ServeSettings:
 class ControllerSettings:
     """What `portcullis controller` does."""
 
+    policies: Path
+    """The folder of the Rego that what stands is judged by."""
     kubeconfig: Path | None = None
     """How the cluster is reached; None for the one of the pod that we run in."""
     rbac: bool = True
     """Whether it keeps the bindings of the tree's roles."""
+    reports: str = "openreports"
+    """The form of the reports that the scan writes; `none` for none."""
     host: str = EVERY_ADDRESS
     """Address of /healthz, /readyz and /metrics."""
     port: int = 8080

@@ -1,7 +1,10 @@
 """What `portcullis controller` runs: the leader's work without the webhook, and a listener that says how it goes."""
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import structlog
 from prometheus_client import CollectorRegistry
@@ -9,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from webhook.cli.beside import listening, until_ended
 from webhook.cli.errors import unwrapped
 from webhook.cli.leading import Lead, reached
+from webhook.cli.scanning import own_judge
 from webhook.cluster.client import Cluster, connected
 from webhook.health import Health, create_health_app
 from webhook.mirror import Mirror
@@ -19,10 +23,10 @@ from webhook.tenancy.live import LiveTree
 
 async def run(settings: ControllerSettings) -> None:
     """Work until SIGTERM; raises `PortcullisError` for what keeps it from starting or from going on."""
-    async with connected(settings.kubeconfig) as cluster:
+    async with connected(settings.kubeconfig) as cluster, own_judge(settings.policies) as judge:
         registry, live = CollectorRegistry(), LiveTree()
         lead = Lead.of(cluster, live, registry, rbac=settings.rbac)
-        apart = _Apart(cluster, live, Mirror(cluster, live), lead)
+        apart = _Apart(cluster, live, Mirror(cluster, live), lead, partial(lead.run, judge, settings.reports))
         app = create_health_app(Health(apart.missing, apart.notes), apart.role, registry)
         await apart.run(Server.of(app, settings.host, settings.port, tls=None))
 
@@ -35,6 +39,8 @@ class _Apart:
     live: LiveTree
     mirror: Mirror
     lead: Lead
+    work: Callable[[], Coroutine[Any, Any, None]]
+    """What is done from when the API server has let us begin."""
     met: bool = False
 
     def missing(self) -> list[str]:
@@ -79,7 +85,7 @@ class _Apart:
         structlog.get_logger().info("ready", url=f"http://{f'[{host}]' if ':' in host else host}:{port}")
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.mirror.run())
-            tasks.create_task(self.lead.run())
+            tasks.create_task(self.work())
 
     def _first_day(self) -> bool:
         """Say whether nobody has made an Organization yet."""

@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 import certs
 from webhook.admission import Gate
 from webhook.cli.leading import LONGEST_WAIT, Lead, reached
+from webhook.cli.scanning import judge_of
 from webhook.cluster.client import Cluster
 from webhook.cluster.resource import NAMESPACES, SECRETS
 from webhook.cluster.watch import Watch
@@ -117,7 +118,7 @@ class FromCluster:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._keeper.run(Conditions(self._begins, answers)))
             if self._lead:
-                tasks.create_task(self._lead.run())
+                tasks.create_task(self._lead.run(judge_of(gate, self._settings.policies), self._settings.reports))
 
     def _begins(self) -> bool:
         """Say whether there is an OrgAdmin: before, nobody could mend what we refuse."""

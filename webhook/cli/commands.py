@@ -10,6 +10,7 @@ from webhook.cli.controller import controller
 from webhook.cli.demo import demo
 from webhook.cli.explain import explain
 from webhook.cli.rules import rules
+from webhook.cli.scan import scan
 from webhook.cli.serve import serve
 from webhook.cli.uninstall import uninstall
 
@@ -44,4 +45,5 @@ app.command()(bundle)
 app.command()(demo)
 app.command()(explain)
 app.command()(rules)
+app.command()(scan)
 app.command()(uninstall)

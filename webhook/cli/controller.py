@@ -7,11 +7,11 @@ import typer
 import uvloop
 
 from webhook.cli.logs import log_to_stderr
-from webhook.cli.options import Kubeconfig, NoRbac
-from webhook.settings import EVERY_ADDRESS, ControllerSettings
+from webhook.cli.options import Kubeconfig, NoRbac, Policies, Reports
+from webhook.settings import EVERY_ADDRESS, ControllerSettings, bundled_policies
 
 
-def controller(
+def controller(  # noqa: PLR0913 - a flag each
     *,
     kubeconfig: Kubeconfig = None,
     no_rbac: NoRbac = False,
@@ -24,6 +24,8 @@ def controller(
             help="Port of /healthz, /readyz and /metrics; 0 for any.", envvar="PORTCULLIS_PORT", min=0, max=65535
         ),
     ] = 8080,
+    reports: Reports = "openreports",
+    policies: Policies = None,
 ) -> None:
     """
     Bring every namespace its baselines and its roles' bindings and keep them, without answering reviews.
@@ -32,7 +34,14 @@ def controller(
 
     Example: portcullis controller --kubeconfig ~/.kube/config --host 127.0.0.1
     """
-    settings = ControllerSettings(kubeconfig=kubeconfig, rbac=not no_rbac, host=host, port=port).check()
+    settings = ControllerSettings(
+        kubeconfig=kubeconfig,
+        rbac=not no_rbac,
+        host=host,
+        port=port,
+        reports=reports,
+        policies=policies or bundled_policies(),
+    ).check()
     # Kubernetes' client takes a third of a second to import, which the other commands need not wait for.
     from webhook.cli.apart import run  # noqa: PLC0415
 

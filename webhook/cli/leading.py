@@ -6,11 +6,13 @@ import socket
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 from prometheus_client import CollectorRegistry
 
-from webhook.bring import bring, see
+from webhook.bring import bring
+from webhook.cli.scanning import Scanning
 from webhook.cluster.client import Cluster
 from webhook.cluster.resource import NAMESPACES
 from webhook.controller import Controller, Way
@@ -18,6 +20,7 @@ from webhook.errors import ClusterError, SettingsError
 from webhook.leader import Leadership
 from webhook.model import CONTROLLER, HOME
 from webhook.rights.keep import Rights
+from webhook.scan.judge import Judge
 from webhook.telling.teller import Teller
 from webhook.tenancy.live import LiveTree
 
@@ -29,7 +32,7 @@ REFUSED_SECONDS = 8.0
 @dataclass(frozen=True, slots=True)
 class Lead:
     """
-    What the leader does: bring the baselines, tell of it, keep the bindings unless there are to be none.
+    What the leader does: bring the baselines and tell of it, judge what stands, keep the bindings if it has to.
 
     `ours` is the part of this process among those that may lead.
     """
@@ -58,17 +61,18 @@ class Lead:
         }
         return [f"{what}: {why}" for what, why in troubles.items() if why]
 
-    async def run(self) -> None:
-        """Do it whenever we are the leader, for ever."""
-        await self.ours.run(self._work)
+    async def run(self, judge: Judge, reports: str) -> None:
+        """Do it whenever we are the leader, for ever; `reports` is the form of those that tell of what stands."""
+        await self.ours.run(partial(self._work, Scanning(self.cluster, self.live, judge, reports)))
 
-    async def _work(self) -> None:
+    async def _work(self, scanning: Scanning) -> None:
         ledger = self.teller.ledger
         ledger.begin()
         async with asyncio.TaskGroup() as tasks:
-            way = Way(see, ledger.noting(bring))
+            way = Way(scanning.see, ledger.noting(bring))
             tasks.create_task(Controller(self.live, self.cluster, way, ledger).run())
             tasks.create_task(self.teller.run())
+            tasks.create_task(scanning.run())
             if self.rights:
                 tasks.create_task(self.rights.run())
 

@@ -1,7 +1,7 @@
 """The flags that several commands take, each described once."""
 
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import typer
 
@@ -35,5 +35,12 @@ NoRbac: TypeAlias = Annotated[
         "--no-rbac",
         help="Keep no RoleBindings for the roles of the tree; those that stand are left.",
         envvar="PORTCULLIS_NO_RBAC",
+    ),
+]
+Reports: TypeAlias = Annotated[
+    Literal["openreports", "wgpolicyk8s", "none"],
+    typer.Option(
+        help="Reports that the scan beside the controller writes, of openreports.io or wgpolicyk8s.io; or none.",
+        envvar="PORTCULLIS_REPORTS",
     ),
 ]

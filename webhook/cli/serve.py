@@ -8,7 +8,7 @@ import typer
 import uvloop
 
 from webhook.cli.logs import log_to_stderr
-from webhook.cli.options import BreakGlassGroup, Kubeconfig, NoRbac, Policies, Tenancy
+from webhook.cli.options import BreakGlassGroup, Kubeconfig, NoRbac, Policies, Reports, Tenancy
 from webhook.settings import (
     BREAK_GLASS_GROUPS,
     EVERY_ADDRESS,
@@ -47,6 +47,7 @@ def serve(  # noqa: PLR0913 - a flag each
         ),
     ] = False,
     no_rbac: NoRbac = False,
+    reports: Reports = "openreports",
     policies: Policies = None,
     opa_url: Annotated[
         str | None,
@@ -105,6 +106,7 @@ def serve(  # noqa: PLR0913 - a flag each
         controller=not no_controller,
         pod_gate=not no_pod_gate,
         rbac=not no_rbac,
+        reports=reports,
         policies=policies or bundled_policies(),
         cert_dir=cert_dir or default_cert_dir(),
         opa_url=opa_url,

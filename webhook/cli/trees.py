@@ -2,19 +2,29 @@
 
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from webhook.errors import ClusterError
 from webhook.tenancy.files import load_tree
+from webhook.tenancy.manifests import Manifest
 from webhook.tenancy.tree import Tree
 
 READ_SECONDS = 60.0
 """For reading a whole tree from a cluster."""
 
 
+Places = Mapping[tuple[str, str, str], Manifest]
+"""Where things stand in files, by kind, namespace and name."""
+
+
 def tree_of_files(path: Path, warn: Callable[[str], None]) -> Tree:
     """Return the tree of a file or folder; raises `ManifestError`, the last of several: the others are told before."""
+    return places_in_files(path, warn)[0]
+
+
+def places_in_files(path: Path, warn: Callable[[str], None]) -> tuple[Tree, Places]:
+    """Return the tree of a file or folder, and where in it each thing stands; raises like `tree_of_files`."""
     loading = load_tree(path)
     for warning in loading.warnings:
         warn(warning)
@@ -23,12 +33,12 @@ def tree_of_files(path: Path, warn: Callable[[str], None]) -> Tree:
         for error in loading.errors[:-1]:
             sys.stderr.write(f"portcullis: {error}\n")
         raise loading.errors[-1]
-    return loading.tree
+    return loading.tree, loading.places
 
 
 async def tree_of_cluster(kubeconfig: Path | None, namespace: str, warn: Callable[[str], None]) -> Tree:
     """
-    Return the tree of a cluster, with the policies of one namespace.
+    Return the tree of a cluster, with the policies of one namespace, or of all where none is named.
 
     Raises `SettingsError` for what cannot be followed, `ClusterError` for what cannot be read, or not in time.
     """

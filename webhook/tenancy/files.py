@@ -37,11 +37,16 @@ _METADATA = frozenset({
 
 @dataclass(frozen=True, slots=True)
 class Loading:
-    """A tree, if there is nothing wrong with it; else every error. Warnings are lines with file and line."""
+    """
+    A tree, if there is nothing wrong with it; else every error. Warnings are lines with file and line.
+
+    `places` are the manifests by kind (a policy's as `PolicyKind`), namespace (empty for none) and name.
+    """
 
     tree: Tree | None
     errors: tuple[ManifestError, ...]
     warnings: tuple[str, ...]
+    places: Mapping[tuple[str, str, str], Manifest] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -77,7 +82,7 @@ def load_tree(path: Path) -> Loading:
         namespaces=tuple(found.namespaces),
         policies=tuple(found.policies),
     )
-    return Loading(grow(holdings), (), (*found.warnings, *_dangling(holdings, found)))
+    return Loading(grow(holdings), (), (*found.warnings, *_dangling(holdings, found)), found.places)
 
 
 def _sort(manifest: Manifest, found: _Found) -> None:

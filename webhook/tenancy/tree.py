@@ -130,6 +130,10 @@ class Tree:
         """Return all policies of a namespace, injected ones too; the same tuple as long as none changes."""
         return self._policies.get(namespace, ())
 
+    def with_policies(self) -> frozenset[str]:
+        """Return the names of the namespaces in which policies stand, whether or not there are such namespaces."""
+        return frozenset(self._policies)
+
     def standing_policies(self, namespace: str, *, but: str, kind: str = "NetworkPolicy") -> tuple[Policy, ...]:
         """Return the policies of a namespace that are not injected, without the one of this `kind` named `but`."""
         return tuple(

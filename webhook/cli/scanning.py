@@ -1,0 +1,74 @@
+"""The scan that goes on beside the controller: an OPA to ask, reports where they are wanted."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import structlog
+
+from webhook.admission import Gate
+from webhook.bring import Seen, see
+from webhook.cli.child import own_opa
+from webhook.cluster.client import Cluster
+from webhook.decision.binary import find_opa
+from webhook.decision.bundle import Bundle, read_policies
+from webhook.decision.catalogue import read_catalogue
+from webhook.model import Namespace
+from webhook.scan.judge import Judge
+from webhook.scan.report import FORMS
+from webhook.scan.reports import Reports
+from webhook.scan.scanner import Scanner
+from webhook.settings import environment
+from webhook.tenancy.live import LiveTree
+from webhook.tenancy.tree import Tree
+
+
+class Scanning:
+    """A scan for as long as `run` runs; `reports` is a key of `FORMS`, or none. One at a time may run in a cluster."""
+
+    def __init__(self, cluster: Cluster, live: LiveTree, judge: Judge, reports: str) -> None:
+        form = FORMS.get(reports)
+        self._reports = Reports(cluster, form) if form else None
+        self._scanner = Scanner(live, judge, self._reports)
+        # A state that says who outvotes a baseline is the controller's to write, which these wake.
+        self._scanner.changed.append(lambda: _wake(live.changed))
+
+    async def run(self) -> None:
+        """Scan, for ever."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._scanner.run())
+            if self._reports:
+                tasks.create_task(self._reports.run())
+
+    def see(self, tree: Tree, namespace: Namespace) -> Seen:
+        """Look at a namespace as the controller does, with who outvotes its baselines."""
+        return see(tree, namespace, self._scanner.outvoted(namespace.name))
+
+
+def judge_of(gate: Gate, policies: Path) -> Judge:
+    """Return who asks what a gate asks, by the same rules, which are described in the folder `policies`."""
+    return Judge(gate.opa, gate.policies, _titles(read_policies(policies)), gate.meanings)
+
+
+@asynccontextmanager
+async def own_judge(policies: Path) -> AsyncIterator[Judge]:
+    """
+    Run an OPA for the scan alone, for the length of the context.
+
+    It may not answer yet: the scan waits for it. Raises `OpaError` or `PolicyError`.
+    """
+    log = structlog.get_logger()
+    bundle = read_policies(policies)
+    binary = await asyncio.to_thread(find_opa, environment(), say=lambda line: log.info("opa", progress=line))
+    async with own_opa(binary, bundle, lambda line: log.warning("opa", line=line)) as (opa, _):
+        yield Judge(opa, bundle.policies, _titles(bundle))
+
+
+def _titles(bundle: Bundle) -> dict[str, str]:
+    return {each.id: each.title for each in read_catalogue(bundle)}
+
+
+def _wake(calls: list[Callable[[], None]]) -> None:
+    for call in list(calls):
+        call()

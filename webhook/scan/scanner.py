@@ -1,0 +1,251 @@
+"""
+Judges what stands again and again, for as long as it runs: what changed at once, and everything once in a while.
+
+It runs beside the controller of the leader and takes what is left of the machine: two things at a time at most, and
+after each of them a pause of several times as long as it took. What changed goes first, and one namespace that takes
+long holds up no other. What nobody changed costs a few comparisons.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import partial
+from typing import Protocol
+
+import structlog
+
+from webhook.errors import NoDecisionError
+from webhook.model import RESERVED
+from webhook.scan.course import Course, Queues, Sight, kept, stand_of
+from webhook.scan.finding import Finding, importance, outvoted_by
+from webhook.scan.judge import Judge
+from webhook.scan.unruled import unruled
+from webhook.scan.whole import own_policies
+from webhook.tenancy.tree import Tree
+
+AT_ONCE = 2
+SWEEP_SECONDS = 0.3
+"""Between two looks at what changed, so that what comes in one go is looked at once; longer where a look takes long."""
+RESYNC_SECONDS = (1800, 2700)
+"""Between these, everything is judged anew, whether or not anything seems to have changed."""
+PAUSE = 4.0
+"""After each thing that was judged we rest for so many times as long as it took."""
+MANY = 50
+"""Policies of one namespace from which on it is judged while no other such one is."""
+LONG_SECONDS, LONGEST_REST = 1.0, 300.0
+"""A namespace that took longer than this rests for twice as long as it took, though not for longer than that."""
+FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
+"""Between two tries at a namespace while OPA gives no decision."""
+
+
+class Live(Protocol):
+    """The copy of the cluster that is judged; `changed` are called after each change."""
+
+    @property
+    def tree(self) -> Tree | None:
+        """The tree of now."""
+        ...
+
+    @property
+    def changed(self) -> list[Callable[[], None]]:
+        """Whom to call."""
+        ...
+
+
+class Teller(Protocol):
+    """Who tells others of what is found; called in the loop, so it may not block."""
+
+    def tell(self, namespace: str, findings: tuple[Finding, ...], judged: int, /) -> None:
+        """Hear what is found in a namespace of which so many things were judged."""
+        ...
+
+    def forget(self, namespace: str, /) -> None:
+        """Hear that a namespace is gone, or ends."""
+        ...
+
+
+class Scanner:
+    """
+    Judges for as long as `run` runs, and tells `teller` of what changed.
+
+    `changed` are called whenever `outvoted` says something else of some namespace.
+    """
+
+    def __init__(self, live: Live, judge: Judge, teller: Teller | None = None) -> None:
+        self.changed: list[Callable[[], None]] = []
+        self._live = live
+        self._judge = judge
+        self._teller = teller
+        self._courses: dict[str, Course] = {}
+        self._queues = Queues()
+        self._wake = asyncio.Event()
+        self._many = False
+        """Whether a namespace of many policies is being judged."""
+        self._trouble = ""
+
+    def outvoted(self, namespace: str) -> tuple[str, ...]:
+        """
+        Say which policies that stand in a namespace undo its default deny, alone or together, a sentence each.
+
+        The same object for as long as nothing changes; empty for none, and until it was judged.
+        """
+        course = self._courses.get(namespace)
+        return course.outvoted if course else ()
+
+    async def run(self) -> None:
+        """Judge whenever something changed, and everything once in a while, for ever."""
+        self._live.changed.append(self._wake.set)
+        self._begin()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._resync())
+                for _ in range(AT_ONCE):
+                    tasks.create_task(self._work())
+                clock = asyncio.get_running_loop().time
+                while True:
+                    self._wake.clear()
+                    begin = clock()
+                    soonest = self._sweep()
+                    # A twentieth of the time at most goes into looking, however many namespaces there are.
+                    await asyncio.sleep(max(SWEEP_SECONDS, 19 * (clock() - begin)))
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout_at(soonest):
+                            await self._wake.wait()
+        finally:
+            self._live.changed.remove(self._wake.set)
+
+    def _begin(self) -> None:
+        """Judge everything anew: while we did not run somebody else may have told of it. What is known still counts."""
+        self._queues = Queues()
+        self._many = False
+        for course in self._courses.values():
+            course.judged = course.stand = course.told = None
+            course.busy = False
+
+    async def _resync(self) -> None:
+        while True:
+            await asyncio.sleep(random.uniform(*RESYNC_SECONDS))  # noqa: S311 - no secret
+            for course in self._courses.values():
+                course.judged = course.stand = None
+            self._wake.set()
+
+    def _sweep(self) -> float | None:
+        """Have judged what changed; return when the first one that rests is due, None for none."""
+        tree = self._live.tree
+        if tree is None:
+            return None
+        now, soonest = asyncio.get_running_loop().time(), None
+        lasting: set[str] = set()
+        for namespace in list(tree.namespaces.values()):
+            if namespace.name in RESERVED or namespace.terminating:
+                continue
+            lasting.add(namespace.name)
+            course = self._courses.setdefault(namespace.name, Course())
+            sight = Sight(tree, namespace, tree.policies_in(namespace.name))
+            if course.busy or course.as_judged(sight):
+                continue
+            if course.due > now:
+                soonest = course.due if soonest is None else min(soonest, course.due)
+                continue
+            changed = course.judged is None or course.judged.policies is not sight.policies
+            self._queues.put(namespace.name, urgent=changed and bool(own_policies(tree, namespace.name)))
+        for name in self._courses.keys() - lasting:
+            self._forget(name)
+        return soonest
+
+    def _forget(self, name: str) -> None:
+        del self._courses[name]
+        self._queues.drop(name)
+        if self._teller:
+            self._teller.forget(name)
+
+    async def _work(self) -> None:
+        """Judge one namespace after the other, for ever."""
+        clock = asyncio.get_running_loop().time
+        while True:
+            taken = self._take()
+            if taken is None:
+                self._queues.filled.clear()
+                await self._queues.filled.wait()
+                continue
+            sight, course, many = taken
+            begin = clock()
+            course.busy, self._many = True, self._many or many
+            try:
+                await self._look(sight, course)
+            except NoDecisionError as error:
+                self._failed(error)
+                course.due = clock() + min(FIRST_WAIT * 2.0 ** min(course.failures, 10), LONGEST_WAIT)
+                course.failures += 1
+            else:
+                took = clock() - begin
+                course.failures, self._trouble = 0, ""
+                course.due = clock() + min(2 * took, LONGEST_REST) if took > LONG_SECONDS else 0.0
+            finally:
+                course.busy = False
+                if many:
+                    self._many = False
+                # What changed meanwhile was passed over, and a namespace of many policies may have waited for this one.
+                self._queues.filled.set()
+                self._wake.set()
+
+    def _take(self) -> tuple[Sight, Course, bool] | None:
+        """Return the next namespace that may be judged now, None for none."""
+        tree = self._live.tree
+        for queue in (self._queues.urgent, self._queues.others):
+            for name in list(queue):
+                namespace = tree.namespaces.get(name) if tree else None
+                course = self._courses.get(name)
+                if tree is None or namespace is None or course is None or course.busy:
+                    del queue[name]
+                    continue
+                policies = tree.policies_in(name)
+                if (many := len(policies) > MANY) and self._many:
+                    continue
+                del queue[name]
+                return Sight(tree, namespace, policies), course, many
+        return None
+
+    async def _look(self, sight: Sight, course: Course) -> None:
+        """Judge what changed in one namespace, and tell of what is found; raises `NoDecisionError`."""
+        tree, namespace, _ = sight
+        now = partial(datetime.now, UTC)
+        own, stand = own_policies(tree, namespace.name), stand_of(sight)
+        if not course.policies_as_judged(sight, own):
+            found: Sequence[Finding] = [
+                each for policy in own for each in await _paused(self._judge.policy(tree, policy, now()))
+            ]
+            course.of_policies = kept(course.of_policies, found)
+            self._vote(course)
+        if course.stand != stand:
+            found = await _paused(self._judge.namespace(tree, namespace, now()))
+            course.of_itself = kept(course.of_itself, found)
+        course.judged, course.own, course.stand = sight, own, stand
+        every = sorted((*course.of_policies, *course.of_itself, *unruled(tree, namespace)), key=importance)
+        told = tuple(every), 1 + len(own)
+        if told != course.told and self._teller and self._courses.get(namespace.name) is course:
+            self._teller.tell(namespace.name, *told)
+        course.told = told
+
+    def _vote(self, course: Course) -> None:
+        outvoted = outvoted_by(course.of_policies)
+        if outvoted != course.outvoted:
+            course.outvoted = outvoted
+            for call in self.changed:
+                call()
+
+    def _failed(self, error: NoDecisionError) -> None:
+        if str(error) != self._trouble:
+            structlog.get_logger().warning("scan waits", error=str(error))
+            self._trouble = str(error)
+
+
+async def _paused(asking: Awaitable[tuple[Finding, ...]]) -> tuple[Finding, ...]:
+    """Return what is found, after a rest."""
+    clock = asyncio.get_running_loop().time
+    begin = clock()
+    found = await asking
+    await asyncio.sleep(PAUSE * (clock() - begin))
+    return found
