@@ -61,6 +61,19 @@ def write(outcomes: Iterable[tuple[Any, str]]) -> None:
     PAGE.write_text(page(reports(outcomes)))
 
 
+def rows() -> list[list[str]]:
+    """Return the cells of each row of the page as it is."""
+    lines = [line for line in PAGE.read_text().splitlines() if line.startswith("| ")]
+    # The first two are the names of the columns and the rule below them.
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines[2:]]
+
+
+def slowest() -> tuple[str, float]:
+    """Return the fault of the page that recovery took longest from, and the seconds."""
+    found = [(cells[0], float(cells[5].removesuffix(" s"))) for cells in rows() if cells[5]]
+    return max(found, key=lambda each: each[1])
+
+
 def page(found: Mapping[str, Report]) -> str:
     """Return the page."""
     tried = [found.get(row.name, Report(row, "not tried", {})) for row in ROWS]

@@ -2,7 +2,7 @@
 
 import importlib
 
-from tests.faults.matrix import PAGE, page
+from tests.faults.matrix import page, rows
 from tests.faults.rows import BY_NAME, ROWS
 
 MODULES = ("test_processes", "test_engine", "test_cluster", "test_host")
@@ -22,8 +22,7 @@ def test_every_row_has_a_test_of_its_name_and_every_test_a_row() -> None:
 
 def test_every_row_stands_on_the_page_and_has_passed() -> None:
     """As declared: the fault, what is promised of it, and that its test passed with every invariant at 0."""
-    lines = [line for line in PAGE.read_text().splitlines() if line.startswith("| ")][1:]
-    told = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines if not line.startswith("| ---")]
+    told = rows()
     promised = [[row.fault, str(row.verdict), f"within {row.seconds:g} s"] for row in ROWS]
     assert [[cells[0], cells[2], cells[4]] for cells in told] == promised
     assert [cells[6:] for cells in told] == [["0", "0", "0", "0", "passed"] for _ in ROWS]
