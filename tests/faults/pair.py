@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+import shutil
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -21,7 +22,7 @@ from tests.faults.forwarder import Balancer, Link
 from tests.faults.store import Store
 
 NAMES = ("left", "right")
-WHOLE_SECONDS = 40
+WHOLE_SECONDS = 20
 NO_BYTES = 0
 
 
@@ -70,15 +71,21 @@ class Pair(Guarded):
         return next(each for each in NAMES if each != name)
 
     def whole(self) -> None:
-        """Return once both run, are healthy and one of them leads."""
+        """Return once both run, are healthy and one of them leads; one that does not come to that is begun anew."""
+        try:
+            self.settle()
+        except AssertionError:
+            for name in self.running:
+                self.processes[name].kill()
+                shutil.rmtree(self.processes[name].certs, ignore_errors=True)
+            self.settle()
+
+    def settle(self) -> None:
+        """Start whichever does not run; return once both are healthy and one of them leads."""
         for name in NAMES:
             if name not in self.running:
                 self.start(name)
-        self.settle()
-
-    def settle(self) -> None:
-        """Return once all that runs is healthy and one of them leads."""
-        until(lambda: len(self.balancer.healthy) == len(self.running), WHOLE_SECONDS)
+        until(lambda: len(self.balancer.healthy) == len(NAMES), WHOLE_SECONDS)
         until(self.leader, WHOLE_SECONDS)
 
     def cut(self) -> None:

@@ -47,15 +47,13 @@ ROWS = (
     ),
     Row(
         "opa_bad_bundle",
-        "OPA killed (-9), what it starts again with is no bundle, of both replicas",
+        "OPA killed (-9); for 3 s what it starts again with is no bundle; both replicas",
         Verdict.HEALS,
-        mends=False,
     ),
     Row(
         "opa_tampered_bundle",
-        "OPA killed (-9), the bundle it starts again with allows everything under our revision, of both replicas",
+        "OPA killed (-9); for 3 s the bundle it starts again with allows everything, under our revision; both replicas",
         Verdict.HEALS,
-        mends=False,
     ),
     Row("api_server_restarted", "API server restarted in a burst", Verdict.AWAY),
     Row("etcd_stopped", "etcd stopped for 10 s", Verdict.AWAY),
@@ -75,8 +73,8 @@ ROWS = (
     Row("authority_expired", "CA and certificate expired while both were down", Verdict.DENIED),
     Row(
         "disk_full",
-        "disk full: nothing can be written, while a new certificate comes and OPA dies",
-        Verdict.ANSWERED_ALL,
+        "disk full: nothing can be written while a new certificate comes, and the OPA of one replica is killed",
+        Verdict.ANSWERED,
     ),
     Row("api_server_slow", "10 s of latency towards the API server, for 12 s", Verdict.HELD),
     Row(

@@ -5,10 +5,14 @@ import io
 import os
 import signal
 import tarfile
-from pathlib import Path
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 from tests.faults.pair import NAMES
-from tests.faults.trial import Trial
+from tests.faults.trial import Trial, hold
+
+LASTS_SECONDS = 3.0
 
 
 def kill_opa(trial: Trial) -> None:
@@ -32,26 +36,48 @@ def test_opa_stopped(trial: Trial) -> None:
 
 def test_opa_bad_bundle(trial: Trial) -> None:
     """Rules that cannot be read are no rules: it comes back with the right ones, or not at all."""
-    with trial.burst():
-        for name in NAMES:
-            trial.pair.bundle(name).write_bytes(b"no bundle")
-        trial.strikes()
+    with trial.burst(), replaced(trial, lambda _: b"no bundle"):
         kill_opa(trial)
+        hold(LASTS_SECONDS)
 
 
 def test_opa_tampered_bundle(trial: Trial) -> None:
     """Rules that nobody signed decide nothing, though they carry our revision."""
-    with trial.burst():
-        for name in NAMES:
-            tamper(trial.pair.bundle(name))
-        trial.strikes()
+    with trial.burst(), replaced(trial, tampered):
         kill_opa(trial)
+        hold(LASTS_SECONDS)
 
 
-def tamper(bundle: Path) -> None:
-    """Have a bundle find no violation in anything; everything else of it stays."""
+@contextmanager
+def replaced(trial: Trial, change: Callable[[bytes], bytes]) -> Iterator[None]:
+    """Put another file in the place of the bundle of both OPAs again and again, however often it is put back."""
+    paths = [trial.pair.bundle(name) for name in NAMES]
+    others = [change(path.read_bytes()) for path in paths]
+    over = threading.Event()
+
+    def put() -> None:
+        while not over.wait(0.002):
+            for path, other in zip(paths, others, strict=True):
+                # Renamed into its place: whoever reads it reads all of it.
+                aside = path.with_name("aside")
+                with suppress(FileNotFoundError):
+                    aside.write_bytes(other)
+                    aside.replace(path)
+
+    putting = threading.Thread(target=put)
+    putting.start()
+    try:
+        trial.strikes()
+        yield
+    finally:
+        over.set()
+        putting.join()
+
+
+def tampered(bundle: bytes) -> bytes:
+    """Return a bundle that finds no violation in anything; everything else of it stays."""
     finding = b"some violation in data.portcullis.rules[_][_].deny\n}"
-    with tarfile.open(fileobj=io.BytesIO(gzip.decompress(bundle.read_bytes()))) as archive:
+    with tarfile.open(fileobj=io.BytesIO(gzip.decompress(bundle))) as archive:
         files = {each.name: archive.extractfile(each).read() for each in archive}  # type: ignore[union-attr]
     (name,) = [name for name in files if name.endswith("portcullis/validate/validate.rego")]
     assert finding in files[name]
@@ -62,4 +88,4 @@ def tamper(bundle: Path) -> None:
             entry = tarfile.TarInfo(name)
             entry.size = len(content)
             archive.addfile(entry, io.BytesIO(content))
-    bundle.write_bytes(made.getvalue())
+    return made.getvalue()

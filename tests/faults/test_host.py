@@ -1,7 +1,9 @@
 """Certificates that ran out, and a disk that is full: what is served is trusted, and comes back by itself."""
 
 import base64
+import os
 import shutil
+import signal
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,7 +11,6 @@ from certs import Pair as Issued
 from certs import issue_authority, issue_serving
 from tests.e2e.reading import MUTATING, SECRET, VALIDATING, until
 from tests.faults.pair import NAMES, Pair
-from tests.faults.test_engine import kill_opa
 from tests.faults.trial import Trial, hold
 
 Json = dict[str, Any]
@@ -52,13 +53,13 @@ def test_authority_expired(trial: Trial) -> None:
 
 
 def test_disk_full(trial: Trial) -> None:
-    """A new certificate that cannot be written leaves the old one, which is good; OPA needs no disk to start again."""
+    """A new certificate that cannot be written leaves the old one, which is good; who has no OPA is asked nothing."""
     pair = trial.pair
     with trial.burst():
         with pair.full_disk():
             authority = stored(pair)
             store(pair, authority, issue_serving(authority, HOSTS, now=datetime.now(UTC)))
-            kill_opa(trial)
+            os.kill(pair.opa(NAMES[0]).pid, signal.SIGKILL)
             trial.strikes()
             hold(4)
         trial.ends()

@@ -20,7 +20,7 @@ from tests.faults.rows import LONGEST_SECONDS, Row, Verdict
 SIZE = int(os.environ.get("FAULTS_NAMESPACES", "40"))
 """Namespaces of a burst that get a pod; a quarter as many more get none."""
 SPREAD_SECONDS = 4.0
-BURST_SECONDS = 90.0
+BURST_SECONDS = 60.0
 LATE_SECONDS = 2.0
 """A namespace that has waited longer for its baseline has felt the fault."""
 LOOK_SECONDS = 0.1
@@ -131,8 +131,8 @@ class Trial:
         with suppress(AssertionError):
             until(lambda: coverage.since.keys() >= burst.standing.keys(), LONGEST_SECONDS)
         recovered = NEVER if why else self._recovered(burst, coverage)
-        heals = self.row.verdict == Verdict.HEALS
-        meanwhile = burst.during(self.struck, self.struck + recovered if heals else self.ended)
+        end = self._begin + recovered if self.row.verdict == Verdict.HEALS else self.ended
+        meanwhile = burst.during(self.struck, end)
         self.seen = outcomes(meanwhile)
         counts = self.counts(burst)
         why += self._objections(meanwhile)
@@ -197,11 +197,16 @@ class Trial:
 
     def _recovered(self, burst: Burst, coverage: Coverage) -> float:
         """Return the seconds from the end of the fault until nothing was wrong any more."""
-        begin = self.ended if self.row.mends else self.struck
+        begin = self._begin
         wrong = [each.end for each in burst.attempts if self._wrong(each, burst)]
         covered = {place: coverage.since.get(place, begin + NEVER) for place in burst.standing}
         late = [at for place, at in covered.items() if at - burst.standing[place] > LATE_SECONDS]
         return max([0.0, *(at - begin for at in (*wrong, *late))])
+
+    @property
+    def _begin(self) -> float:
+        """When recovery began."""
+        return self.ended if self.row.mends else self.struck
 
     def _wrong(self, attempt: Attempt, burst: Burst) -> bool:
         """Say whether an attempt was refused that should have passed; a pod may have to wait for a moment."""
