@@ -16,6 +16,7 @@ import pytest
 
 from tests.controlplane.binaries import find_control_plane
 from tests.controlplane.plane import Plane, start_plane
+from tests.faults import audit, matrix
 from webhook.admission import Gate, Record
 from webhook.decision.binary import find_opa
 from webhook.decision.bundle import Bundle, read_policies
@@ -27,7 +28,7 @@ from webhook.tenancy.tree import Tree
 
 T = TypeVar("T")
 TREE = Path(__file__).parent / "cases" / "tree"
-PLANES = {"plane": "plane", "guarded_plane": "guarded"}
+PLANES = {"plane": "plane", "guarded_plane": "guarded", "faulted_plane": "faults"}
 """The fixtures that are a real control plane, and the groups of their tests."""
 
 
@@ -112,16 +113,25 @@ def gate(gate_of: GateOf, bundle: Bundle) -> Gate:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Take the one flag that rewrites golden files; `git diff` shows what changed."""
     parser.addoption("--rewrite-golden", action="store_true", help="rewrite golden files by what is found")
+    parser.addoption(
+        "--write-matrix", action="store_true", help="write docs/failure-matrix.md by what tests/faults saw"
+    )
 
 
 def pytest_configure() -> None:
     """Choose what the fuzzer sends, here and not in its tests: processes started later take it over with the rest."""
+    os.environ.setdefault("FAULTS_SEED", str(secrets.randbelow(10**9)))
     os.environ.setdefault("FUZZ_SEED", str(secrets.randbelow(10**9)))
     os.environ.setdefault("FUZZ_INPUTS", "100000")
 
 
-def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Tell the seed of the fuzzer and what came of its inputs, and how many conditions were negated."""
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Tell the seed of the fuzzer and what came of its inputs, how many conditions were negated, and of each fault."""
+    outcomes = [(each, outcome) for outcome in ("passed", "failed") for each in terminalreporter.getreports(outcome)]
+    for line in matrix.told(outcomes):
+        terminalreporter.write_line(line)
+    if config.getoption("--write-matrix"):
+        matrix.write(outcomes)
     totals: dict[str, Counter[str]] = {}
     for report in (each for outcome in ("passed", "failed") for each in terminalreporter.getreports(outcome)):
         for what, counts in getattr(report, "user_properties", ()):
@@ -174,6 +184,15 @@ def plane(control_plane: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
 def guarded_plane(control_plane: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
     """Another control plane: the one that Portcullis is installed on."""
     with start_plane(control_plane, tmp_path_factory.mktemp("guarded")) as plane:
+        yield plane
+
+
+@pytest.fixture(scope="session")
+def faulted_plane(control_plane: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
+    """A control plane that bad things happen to; its API server notes every write that Portcullis guards."""
+    folder = tmp_path_factory.mktemp("faulted")
+    (folder / "audit.json").write_text(audit.POLICY)
+    with start_plane(control_plane, folder, *audit.FLAGS) as plane:
         yield plane
 
 

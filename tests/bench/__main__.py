@@ -1,20 +1,28 @@
-"""`make bench`: the figures, each beside its bound, into docs/figures.md and docs/figures.json."""
+"""
+`make bench`: the figures, each beside its bound, into docs/figures.md and docs/figures.json.
+
+For a trial run: BENCH_BURST and BENCH_STEADY say how many namespaces the two large measurements make.
+"""
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 
+from tests.bench.burst import measure_burst
 from tests.bench.clustered import measure_cluster
 from tests.bench.figures import Figure, write
 from tests.bench.growth import measure_growth
 from tests.bench.load import measure_latency
 from tests.bench.served import Served, measure_start
+from tests.bench.steady import measure_steady
+from tests.faults.matrix import slowest
 
 DOCS = Path(__file__).parents[2] / "docs"
 
 
 async def measure() -> list[Figure]:
-    """Return every figure; shows what it is doing, for it takes three minutes."""
+    """Return every figure; shows what it is doing, for it takes ten minutes."""
     tell("start, 5 times")
     figures = [await measure_start(runs=5)]
     tell("100 requests/s, the decision and a no-op route in turns, 80 s")
@@ -24,7 +32,18 @@ async def measure() -> list[Figure]:
     tell("1,000 decisions on trees of 10, 1,000 and 10,000 namespaces, in turns")
     figures += await measure_growth(rounds=1000)
     tell("200 namespaces on a real API server with us, and on one without, in turns")
-    return [*figures, *await measure_cluster(namespaces=200)]
+    figures += await measure_cluster(namespaces=200)
+    tell("a burst of namespaces, and a large cluster in which nothing happens")
+    figures += await measure_burst(namespaces=int(os.environ.get("BENCH_BURST", "2000")))
+    figures += await measure_steady(namespaces=int(os.environ.get("BENCH_STEADY", "10000")))
+    return [*figures, _recovery()]
+
+
+def _recovery() -> Figure:
+    """Return the longest recovery of the failure matrix, as its tests have last seen it."""
+    fault, seconds = slowest()
+    how = f"docs/failure-matrix.md, of its faults the one that took longest: {fault}"
+    return Figure("recovery from a fault, the slowest", seconds, "s", 15, how)
 
 
 def tell(line: str) -> None:

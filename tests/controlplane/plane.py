@@ -14,7 +14,7 @@ import shutil
 import socket
 import ssl
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -61,7 +61,10 @@ class Plane:
     folder: Path
     """Everything of this plane: keys, tokens, kubeconfigs, and NAME.log of each program."""
 
-    def __init__(self, programs: Path, folder: Path, held: ExitStack) -> None:
+    etcd: str
+    """http://127.0.0.1:PORT of etcd, which speaks JSON there as well."""
+
+    def __init__(self, programs: Path, folder: Path, held: ExitStack, api_flags: Sequence[str] = ()) -> None:
         """Lay everything ready in `folder`; `held` is left when the plane ends, whatever had begun by then."""
         self.folder = folder
         self.ca = folder / "ca.crt"
@@ -71,6 +74,7 @@ class Plane:
         self._write_keys()
         self._trust = ssl.create_default_context(cafile=str(self.ca))
         self._etcd_port = etcd_port
+        self.etcd = f"http://127.0.0.1:{etcd_port}"
         spawner = held.enter_context(ThreadPoolExecutor(1))
 
         def child(name: str, *flags: str) -> Child:
@@ -79,7 +83,7 @@ class Plane:
             return made
 
         self._etcd = child("etcd", *etcd_flags(etcd_port))
-        self._api_server = child("kube-apiserver", *api_server_flags(port, etcd_port))
+        self._api_server = child("kube-apiserver", *api_server_flags(port, etcd_port), *api_flags)
         self._controllers = child("kube-controller-manager", *controller_flags(self.kubeconfig("controller")))
 
     @property
@@ -187,10 +191,11 @@ class Plane:
 
 
 @contextmanager
-def start_plane(programs: Path, folder: Path) -> Iterator[Plane]:
+def start_plane(programs: Path, folder: Path, *api_flags: str) -> Iterator[Plane]:
     """
     Run a control plane with the three programs of the folder `programs` and all its files in `folder`.
 
+    `api_flags` are more of the API server's, which runs in `folder`.
     When it is left, the controller manager, the API server and etcd end in this order, and etcd's data are removed;
     the logs stay. Raises PlaneError with the end of a log where a program does not start.
     """
@@ -198,7 +203,7 @@ def start_plane(programs: Path, folder: Path) -> Iterator[Plane]:
         raise PlaneError("there is no kubectl on PATH; install one of Kubernetes 1.32 or newer")
     with ExitStack() as held:
         held.callback(shutil.rmtree, folder / "etcd", ignore_errors=True)
-        plane = Plane(programs, folder, held)
+        plane = Plane(programs, folder, held, api_flags)
         plane.start()
         yield plane
 

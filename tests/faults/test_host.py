@@ -1,0 +1,95 @@
+"""Certificates that ran out, and a disk that is full: what is served is trusted, and comes back by itself."""
+
+import base64
+import os
+import shutil
+import signal
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from certs import Pair as Issued
+from certs import issue_authority, issue_serving
+from tests.e2e.reading import MUTATING, SECRET, VALIDATING, until
+from tests.faults.pair import NAMES, Pair
+from tests.faults.trial import Trial, hold
+
+Json = dict[str, Any]
+
+HOSTS = ("127.0.0.1", "localhost")
+
+
+def test_certificate_expired(trial: Trial) -> None:
+    """Both were away for longer than it lasts: they issue another one by their CA, and are believed."""
+    pair = trial.pair
+    with trial.burst():
+        for name in NAMES:
+            pair.processes[name].kill()
+        trial.strikes()
+        authority = stored(pair)
+        store(pair, authority, issue_serving(authority, HOSTS, now=datetime.now(UTC) - timedelta(days=120)))
+        hold(2)
+        trial.ends()
+        again(pair)
+
+
+def test_authority_expired(trial: Trial) -> None:
+    """Both were away for eleven years: they make all of it anew, and the API server is told whom to believe."""
+    pair = trial.pair
+    with trial.burst():
+        for name in NAMES:
+            pair.processes[name].kill()
+        trial.strikes()
+        then = datetime.now(UTC) - timedelta(days=4000)
+        authority = issue_authority(now=then)
+        store(pair, authority, issue_serving(authority, HOSTS, now=then))
+        for path in (MUTATING, VALIDATING):
+            hooks = pair.reader.read(path)
+            for hook in hooks["webhooks"]:
+                hook["clientConfig"]["caBundle"] = base64.b64encode(authority.certificate).decode()
+            assert pair.reader.client.put(path, json=hooks).status_code == 200
+        hold(2)
+        trial.ends()
+        again(pair)
+
+
+def test_disk_full(trial: Trial) -> None:
+    """A new certificate that cannot be written leaves the old one, which is good; who has no OPA is asked nothing."""
+    pair = trial.pair
+    with trial.burst():
+        with pair.full_disk():
+            authority = stored(pair)
+            store(pair, authority, issue_serving(authority, HOSTS, now=datetime.now(UTC)))
+            os.kill(pair.opa(NAMES[0]).pid, signal.SIGKILL)
+            trial.strikes()
+            hold(4)
+        trial.ends()
+    fresh = base64.b64decode(pair.reader.read(SECRET)["data"]["tls.crt"])
+    for name in NAMES:
+        until(lambda name=name: (pair.processes[name].certs / "tls.crt").read_bytes() == fresh, 15)
+
+
+def again(pair: Pair) -> None:
+    """Start both with nothing but what the cluster has."""
+    for name in NAMES:
+        shutil.rmtree(pair.processes[name].certs)
+        pair.start(name)
+
+
+def stored(pair: Pair) -> Issued:
+    """Return the CA of the Secret."""
+    data = pair.reader.read(SECRET)["data"]
+    return Issued(base64.b64decode(data["ca.crt"]), base64.b64decode(data["ca.key"]))
+
+
+def store(pair: Pair, authority: Issued, serving: Issued) -> None:
+    """Put a CA and a certificate into the Secret."""
+    files = {
+        "ca.crt": authority.certificate,
+        "ca.key": authority.key,
+        "tls.crt": serving.certificate,
+        "tls.key": serving.key,
+    }
+    secret = pair.reader.read(SECRET)
+    secret["data"] = {**secret["data"], **{name: base64.b64encode(each).decode() for name, each in files.items()}}
+    reply = pair.reader.client.put(SECRET, json=secret)
+    assert reply.status_code == 200, reply.text
