@@ -14,6 +14,7 @@ from webhook.controller import Controller
 from webhook.errors import ClusterError, SettingsError
 from webhook.leader import Leadership
 from webhook.model import CONTROLLER, HOME
+from webhook.retire import Finalizers
 from webhook.rights.keep import Rights
 from webhook.tenancy.live import LiveTree
 
@@ -32,9 +33,11 @@ async def lead(cluster: Cluster, live: LiveTree, ours: Leadership, rights: Right
 
     async def work() -> None:
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(Controller(live, cluster).run())
+            baselines = Controller(live, cluster)
+            tasks.create_task(baselines.run())
+            tasks.create_task(Finalizers(live, cluster).run())
             if rights:
-                tasks.create_task(rights.run())
+                tasks.create_task(rights.run(lambda: baselines.pressed))
 
     await ours.run(work)
 
