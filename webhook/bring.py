@@ -85,12 +85,9 @@ async def bring(cluster: Writes, seen: Seen, now: datetime, past: Past | None = 
     applied = Applied(cluster, past)
     await applied.follow(plan, problems=bool(wanted.problems))
     fights = past.fights()
-    for reason, found in (
-        ("FightDetected", fights),
-        ("BaselineDrifted", plan.drifted),
-        ("BaselineUnknown", plan.strays),
-    ):
-        applied.notes += _begun(past, reason, found)
+    lasting = {"FightDetected": fights, "BaselineDrifted": plan.drifted, "BaselineUnknown": plan.strays}
+    for reason, found in lasting.items():
+        applied.notes += _begun(past, reason, found, told)
     brought = Brought(
         {NETWORK_POLICIES.kind: max(applied.written, key=int)} if applied.written else {},
         failed=bool(applied.failed),
@@ -115,11 +112,12 @@ async def bring(cluster: Writes, seen: Seen, now: datetime, past: Past | None = 
     return await _telling(cluster, namespace, brought, (wanted.labels, annotation))
 
 
-def _begun(past: Past, reason: str, found: Mapping[str, str]) -> list[Note]:
-    """Return notes on what goes on for a while, by policy, and has just begun."""
+def _begun(past: Past, reason: str, found: Mapping[str, str], told: Mapping[str, str]) -> list[Note]:
+    """Return notes on what goes on for a while, by policy, and has just begun; a former leader may have told of it."""
     before = past.told.get(reason, frozenset())
     past.told[reason] = frozenset(found)
-    return [Note(reason, found[name], name) for name in found.keys() - before]
+    fresh = [name for name in found.keys() - before if found[name] not in told.get("reason", "")]
+    return [Note(reason, found[name], name) for name in fresh]
 
 
 def _annotation(told: Mapping[str, str], brought: Brought, revision: str, now: datetime) -> str | None:

@@ -32,8 +32,8 @@ AT_A_TIME = 500
 """So many are looked at in one go; what else this process does comes in between."""
 SWEEP_SECONDS = 0.005
 """Between two sweeps, so that what comes in one go is looked at once; longer where a sweep takes long."""
-HOLD_SECONDS = 10.0
-"""For which a namespace is held back at most where the way says so."""
+HOLD_SECONDS, HELD_SECONDS = 10.0, 1.0
+"""For which a namespace is held back at most where the way says so, and after which it is asked again."""
 
 
 class Live(Protocol):
@@ -207,7 +207,7 @@ class Controller:
         seen = self._way.see(tree, namespace)
         begins = course.begins(rests=course.same(seen) or not self._told(course))
         if begins is not None and not course.visits and self._way.holds and self._way.holds(tree, namespace):
-            begins = max(begins, course.came + HOLD_SECONDS)
+            begins = max(begins, min(course.came + HOLD_SECONDS, now + HELD_SECONDS))
         if begins is not None and begins <= now:
             self._enqueue(name, course, course.urgency(seen))
         elif time := course.next(now, today, begins):
