@@ -32,15 +32,16 @@ from tests.cluster.world import (
     worked,
     working,
 )
-from webhook import course, exemption
+from webhook import controller, course, exemption
 from webhook.baseline import past
 from webhook.baseline.past import Past
 from webhook.bring import Brought, Seen, Writes, bring, see
-from webhook.cluster.resource import BASELINES, NAMESPACES, NETWORK_POLICIES
+from webhook.cluster.resource import BASELINES, NAMESPACES, NETWORK_POLICIES, PROJECTS, WORKSPACES
 from webhook.controller import Way
 from webhook.errors import ClusterError
 from webhook.exemption import rfc3339
-from webhook.model import GATE_LABEL, WORKSPACE_LABEL
+from webhook.model import GATE_LABEL, WORKSPACE_LABEL, Namespace
+from webhook.tenancy.tree import Tree
 
 
 @pytest.fixture
@@ -473,6 +474,132 @@ def test_exemptions_of_others_do_not_wake_a_namespace() -> None:
     doing(world, script, Way(see, counted))
     assert looked["other"] == 1
     assert looked["dev"] <= 6
+
+
+# What goes first.
+
+
+def test_a_new_namespace_waits_for_no_resync() -> None:
+    """However many are compared anew: it is begun with before all of them but those that were begun."""
+    names = [f"n{index}" for index in range(100)]
+    world = worked(World(Namespace=[live_namespace(name) for name in names]))
+    begun = list[str]()
+
+    async def slow(cluster: Writes, seen: Seen, now: datetime, known: Past) -> Brought:
+        begun.append(seen.namespace.name)
+        await asyncio.sleep(0.02)
+        return await bring(cluster, seen, now, known)
+
+    async def script() -> None:
+        await until(lambda: len(begun) == 100)
+        await quiet(world)
+        begun.clear()
+        world.memory.put(WORKSPACES, thing("other", {"project": "payments"}))
+        await until(lambda: len(begun) >= 8)
+        world.memory.put(NETWORK_POLICIES, thing("web", {"podSelector": {}}, namespace="n99"))
+        world.memory.put(NAMESPACES, live_namespace("new"))
+        await until(lambda: "new" in begun and "n99" in begun)
+        # Eight at once were begun, and eight more at most while it was found out.
+        assert begun.index("new") <= 16 + 8
+        assert begun.index("n99") <= 16 + 12
+        assert len(begun) < 80
+
+    doing(world, script, Way(see, slow))
+
+
+def test_what_is_stuck_leaves_room_for_what_is_new() -> None:
+    """Repairs that are never answered take their places, and no others."""
+    names = [f"n{index}" for index in range(20)]
+    world = worked(World(Namespace=[live_namespace(name) for name in names]))
+
+    async def hinder(call: Call) -> None:
+        if call.namespace in names:
+            await asyncio.Event().wait()
+
+    async def script() -> None:
+        await quiet(world)
+        world.memory.before = hinder
+        for name in names:
+            world.memory.remove(NETWORK_POLICIES, "zero-trust.allow-dns", name)
+        await until(lambda: len(world.memory.calls) >= 12)
+        world.memory.put(NAMESPACES, live_namespace("new"))
+        await until(lambda: len(world.policies("new")) == 2, 1)
+
+    doing(world, script)
+
+
+def test_what_hindered_all_is_over_for_all() -> None:
+    """When one that failed succeeds the others are tried at once, however long they would have rested."""
+    names = [f"n{index}" for index in range(12)]
+    world = World(Namespace=[live_namespace(name) for name in names])
+    world.memory.before = failing("apply networkpolicies")
+
+    async def script() -> None:
+        await until(lambda: min(world.writes()[f"patch namespaces {name}"] for name in names) >= 1)
+        # By now each rests for two seconds or so.
+        await asyncio.sleep(2)
+        world.memory.before = failing()
+        await until(lambda: any(world.policies(name) for name in names))
+        await until(lambda: all((world.state(name) or {})["state"] == "Ready" for name in names), 0.6)
+
+    doing(world, script)
+
+
+def test_only_what_was_touched_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of ten thousand namespaces one that changes costs as much as of ten; all are looked at once in a while."""
+    names = [f"n{index}" for index in range(50)]
+    world = worked(World(Namespace=[live_namespace(name) for name in names]))
+    looked = Counter[str]()
+
+    def counted(tree: Tree, namespace: Namespace) -> Seen:
+        looked[namespace.name] += 1
+        return see(tree, namespace)
+
+    async def script() -> None:
+        world.heard.brought.clear()
+        await until(lambda: len(world.heard.brought) == len(names))
+        await asyncio.sleep(0.05)
+        looked.clear()
+        world.memory.put(NETWORK_POLICIES, thing("web", {"podSelector": {}}, namespace="n7"))
+        await quiet(world)
+        assert looked.keys() == {"n7"}
+        monkeypatch.setattr(controller, "WHOLE_SECONDS", 0.05)
+        world.memory.put(PROJECTS, thing("search", {}))
+        await until(lambda: min(looked[name] for name in names) > 3)
+
+    doing(world, script, Way(counted, bring))
+
+
+def test_what_is_seen_is_found_without_being_told() -> None:
+    """Whoever is out-voted: nobody touches the namespace, and the next sweep over all finds it."""
+    world, found = settled(), dict[str, tuple[str, ...]]()
+    outvoted = ("dev/a and dev/b",)
+
+    async def script() -> None:
+        await quiet(world)
+        found["dev"] = outvoted
+        world.memory.put(PROJECTS, thing("search", {}))
+        await until(lambda: reason(world) == ("Drifted", outvoted[0]))
+
+    doing(world, script, Way(lambda tree, each: see(tree, each, found.get(each.name, ())), bring))
+
+
+def test_who_is_held_back_comes_a_little_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As soon as nothing holds it back, and at the latest after a while."""
+    monkeypatch.setattr(controller, "HOLD_SECONDS", 0.4)
+    monkeypatch.setattr(controller, "HELD_SECONDS", 0.02)
+    world = World(Namespace=[live_namespace("a"), live_namespace("b")])
+    held = {"a", "b"}
+
+    async def script() -> None:
+        await asyncio.sleep(0.1)
+        assert world.memory.calls == []
+        held.remove("a")
+        await until(lambda: len(world.policies("a")) == 2, 0.2)
+        assert world.policies("b") == {}
+        await until(lambda: len(world.policies("b")) == 2, 1)
+
+    doing(world, script, Way(see, bring, lambda _, namespace: namespace.name in held))
 
 
 # Who is told.

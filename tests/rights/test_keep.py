@@ -4,14 +4,16 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
 from tests.cases.reviews import Json
 from tests.cluster.memory import Call, until
-from tests.cluster.world import World, live_namespace, quiet, thing, with_metadata
-from webhook import course
+from tests.cluster.world import DENY, World, baseline, live_namespace, quiet, thing, with_metadata
+from webhook import controller, course
 from webhook.cluster.resource import (
+    BASELINES,
     CLUSTER_ROLE_BINDINGS,
     NAMESPACES,
     NETWORK_POLICIES,
@@ -21,7 +23,7 @@ from webhook.cluster.resource import (
     WORKSPACES,
 )
 from webhook.errors import ClusterError
-from webhook.model import MANAGED_BY_LABEL, RESERVED, WORKSPACE_LABEL
+from webhook.model import MANAGED_BY_LABEL, RESERVED, STATE_ANNOTATION, WORKSPACE_LABEL
 from webhook.rights import creators as creators_module
 from webhook.rights.bindings import content, trimmed
 from webhook.rights.keep import Rights
@@ -519,3 +521,64 @@ def test_a_namespace_of_the_tree_takes_no_room_once_it_is_gone() -> None:
 
     doing(at, script)
     assert not at.memory.calls
+
+
+def test_bindings_come_after_the_baseline() -> None:
+    """Of a namespace that lacks its policies, as long as it says so; where none applies at once."""
+    names = ("dev", "failed", "free")
+    at = world(*map(live_namespace, names))
+    at.memory.put(BASELINES, baseline("zero-trust", default_deny=DENY))
+    at.memory.put(WORKSPACES, with_spec(at, "checkout", baselines=["zero-trust"]))
+    at.memory.put(WORKSPACES, workspace(name="video", WorkspaceAdmin="vic"))
+    at.memory.put(NAMESPACES, live_namespace("dev", annotations={STATE_ANNOTATION: '{"state":"Pending"}'}))
+    at.memory.put(NAMESPACES, live_namespace("failed", annotations={STATE_ANNOTATION: '{"state":"Failed"}'}))
+    at.memory.put(NAMESPACES, live_namespace("free", {WORKSPACE_LABEL: "video"}))
+
+    async def script(_: Rights) -> None:
+        await until(lambda: {"failed", "free"} <= standing(at).keys())
+        await asyncio.sleep(0.1)
+        assert "dev" not in standing(at)
+        at.memory.put(NAMESPACES, live_namespace("dev", annotations={STATE_ANNOTATION: '{"state":"Ready"}'}))
+        await until(lambda: "dev" in standing(at), 0.5)
+
+    doing(at, script)
+
+
+def test_bindings_wait_for_no_baseline_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever hinders the baseline, after a while who owns the namespace may see to it."""
+    monkeypatch.setattr(controller, "HOLD_SECONDS", 0.1)
+    at = world()
+    at.memory.put(BASELINES, baseline("zero-trust", default_deny=DENY))
+    at.memory.put(WORKSPACES, with_spec(at, "checkout", baselines=["zero-trust"]))
+
+    async def script(_: Rights) -> None:
+        await until(lambda: "dev" in standing(at), 1)
+
+    doing(at, script)
+
+
+def with_spec(at: World, name: str, **more: Any) -> Json:
+    """Return a workspace with more in its spec."""
+    found = at.memory.find(WORKSPACES, name)
+    assert found
+    return {**found, "spec": {**found["spec"], **more}}
+
+
+def test_bindings_give_way_to_new_namespaces() -> None:
+    """As long as some wait for their policies."""
+    at = world()
+    pressed = True
+
+    async def main() -> None:
+        nonlocal pressed
+        task = asyncio.create_task(Rights(at.memory, at.live).run(lambda: pressed))
+        try:
+            await asyncio.sleep(0.1)
+            assert "dev" not in standing(at)
+            pressed = False
+            await until(lambda: "dev" in standing(at), 2)
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(main())
