@@ -15,6 +15,7 @@ from tests.cluster.world import (
     DERIVED,
     DNS,
     OWNED,
+    STANDING,
     World,
     baseline,
     doing,
@@ -30,6 +31,7 @@ from tests.cluster.world import (
 from webhook.bring import bring, see
 from webhook.cluster.resource import (
     BASELINES,
+    DEFINITIONS,
     NAMESPACES,
     NETWORK_POLICIES,
     ORGANIZATIONS,
@@ -40,6 +42,7 @@ from webhook.cluster.resource import (
 from webhook.controller import Way
 from webhook.errors import ClusterError
 from webhook.model import (
+    BASELINE_FINALIZER,
     BASELINE_LABEL,
     GATE_LABEL,
     MANAGED_BY_LABEL,
@@ -91,7 +94,7 @@ FOREIGN = [
     injected("mesh.sidecar", DENY),
     injected("zero-trust.theirs", DENY, labels={MANAGED_BY_LABEL: "Helm", BASELINE_LABEL: "zero-trust"}),
     injected("unlabelled.default-deny", DENY, labels={BASELINE_LABEL: "zero-trust", MANAGED_BY_LABEL: "portcullis"}),
-    injected("zero-trust.default-deny", {"podSelector": {}, "ingress": [{}]}, namespace="elsewhere"),
+    thing("zero-trust.default-deny", {"podSelector": {}, "ingress": [{}]}, namespace="elsewhere"),
 ]
 
 
@@ -253,6 +256,280 @@ def test_what_is_deleted_is_the_version_that_was_seen() -> None:
     world.memory.put(BASELINES, baseline(default_deny=DENY))
     worked(world)
     assert deleted == [seen]
+
+
+# Whose doing it was.
+
+
+def wrote(manager: str) -> Json:
+    return {"manager": manager, "operation": "Update", "time": "2026-11-21T10:00:00Z"}
+
+
+def test_a_policy_that_was_deleted_is_told_of() -> None:
+    """It had been applied, so somebody did it; a namespace that never had it is just brought it."""
+    world = settled()
+    world.memory.remove(NETWORK_POLICIES, "zero-trust.allow-dns", "dev")
+    worked(world)
+    (note,) = world.heard.notes
+    assert (note.reason, note.policy) == ("BaselineRepaired", "zero-trust.allow-dns")
+    assert note.note == "zero-trust.allow-dns was deleted and is applied again"
+
+
+def test_what_could_not_be_applied_was_deleted_by_nobody() -> None:
+    """Nor is what was brought in its second try a repair."""
+    world = World(Namespace=[live_namespace()])
+    world.memory.before = failing("apply networkpolicies", name="zero-trust.allow-dns")
+
+    async def script() -> None:
+        await until(lambda: (world.state() or {}).get("state") == "Failed")
+        world.memory.before = failing()
+        await until(lambda: (world.state() or {}).get("state") == "Ready")
+
+    doing(world, script)
+    assert world.heard.notes == []
+
+
+def test_a_name_that_somebody_had_before_is_taken_and_told() -> None:
+    """Whatever it allowed goes, and a note says who had made it."""
+    squatted = thing("zero-trust.default-deny", {"podSelector": {}, "ingress": [{}]}, namespace="dev")
+    squatted["metadata"]["managedFields"] = [wrote("kubectl-create")]
+    world = worked(World(Namespace=[live_namespace()], NetworkPolicy=[squatted]))
+    assert world.policies()["zero-trust.default-deny"]["spec"]["ingress"] == []
+    (note,) = world.heard.notes
+    assert note.note == (
+        "zero-trust.default-deny stood there before its baseline (written by kubectl-create, Update at"
+        " 2026-11-21T10:00:00Z) and was replaced whole"
+    )
+    assert (world.state() or {})["state"] == "Ready"
+
+
+def reporting(**policies: Json) -> Json:
+    return baseline(drift="Report", **policies)
+
+
+def test_a_baseline_that_only_reports_is_rolled_out_when_it_changes() -> None:
+    """That it changed is nobody's drift, and what nobody edited is brought along."""
+    world = settled(NetworkBaseline=[reporting(default_deny=DENY, allow_dns=DNS)])
+    world.memory.put(BASELINES, reporting(default_deny={**DENY, "policyTypes": ["Ingress"]}, allow_dns=DNS))
+    worked(world)
+    assert world.policies()["zero-trust.default-deny"]["spec"]["policyTypes"] == ["Ingress"]
+    assert ((world.state() or {})["state"], world.heard.notes) == ("Ready", [])
+
+
+def test_what_was_edited_stays_so_when_a_reporting_baseline_changes() -> None:
+    """The change of the others is rolled out; the edit is told of once, and by whom."""
+    world = settled(NetworkBaseline=[reporting(default_deny=DENY, allow_dns=DNS)])
+    edited = CHANGES["an empty rule"](world.policies()["zero-trust.default-deny"])
+
+    async def script() -> None:
+        await quiet(world)
+        world.memory.put(NETWORK_POLICIES, with_metadata(edited, managedFields=[wrote("kubectl-edit")]))
+        await until(lambda: (world.state() or {})["state"] == "Drifted")
+        world.memory.put(BASELINES, reporting(default_deny={**DENY, "policyTypes": ["Ingress"]}, allow_dns=DENY))
+        await quiet(world)
+
+    doing(world, script)
+    assert world.policies()["zero-trust.default-deny"]["spec"]["ingress"] == [{}]
+    assert world.policies()["zero-trust.allow-dns"]["spec"] == {**DENY, "ingress": [], "egress": []}
+    assert (world.state() or {})["reason"] == (
+        "zero-trust.default-deny differs in policyTypes, ingress (written by kubectl-edit (Update))"
+    )
+    assert {(each.reason, each.policy) for each in world.heard.notes} == {
+        ("BaselineDrifted", "zero-trust.default-deny")
+    }
+
+
+def test_a_report_that_fails_to_roll_out_is_rolled_out_later() -> None:
+    """What could not be written is not taken for an edit."""
+    world = settled(NetworkBaseline=[reporting(default_deny=DENY, allow_dns=DNS)])
+
+    async def script() -> None:
+        world.memory.before = failing("replace networkpolicies")
+        world.memory.put(BASELINES, reporting(default_deny=DNS, allow_dns=DNS))
+        await until(lambda: (world.state() or {})["state"] == "Failed")
+        world.memory.before = failing()
+        await until(lambda: (world.state() or {})["state"] == "Ready")
+
+    doing(world, script)
+    assert world.policies()["zero-trust.default-deny"]["spec"] == {**DNS, "ingress": []}
+
+
+# What does not apply any more.
+
+MESH = baseline("mesh", sidecar=DENY)
+MOVED = {WORKSPACE_LABEL: "video"}
+DEFINITION = thing(BASELINES.definition)
+ENDING = "2026-11-21T00:00:00Z"
+
+
+def of_two_workspaces() -> World:
+    """Return a settled world in which another workspace has another baseline, and `edge` selects by a label."""
+    edge = baseline("edge", wall=DENY)
+    edge["spec"]["namespaceSelector"] = {"matchLabels": {"tier": "edge"}}
+    return settled(
+        Organization=[thing("acme", {})],
+        Project=[thing("payments", {})],
+        Workspace=[
+            thing("checkout", {"project": "payments", "baselines": ["zero-trust"]}),
+            thing("video", {"project": "payments", "baselines": ["mesh"]}),
+        ],
+        NetworkBaseline=[*STANDING["NetworkBaseline"], MESH, edge],
+    )
+
+
+def test_a_moved_namespace_gets_what_is_new_before_it_loses_what_is_old() -> None:
+    """Not a moment without a default deny; a tenant's own policies stay, and what went is told of."""
+    world = of_two_workspaces()
+    world.memory.put(NETWORK_POLICIES, thing("web", {"podSelector": {}}, namespace="dev"))
+    stood = list[bool]()
+
+    async def note(call: Call) -> None:
+        if call.verb == "delete":
+            stood.append("mesh.sidecar" in world.policies())
+
+    world.memory.before = note
+    world.memory.put(NAMESPACES, with_metadata(world.namespace(), labels=MOVED))
+    worked(world)
+    assert set(world.policies()) == {"mesh.sidecar", "web"}
+    assert stood == [True, True]
+    assert (world.state() or {})["state"] == "Ready"
+    assert {each.note for each in world.heard.notes} == {
+        f"zero-trust.{name} was removed: NetworkBaseline zero-trust does not apply here any more"
+        for name in ("default-deny", "allow-dns")
+    }
+
+
+@pytest.mark.parametrize("hindrance", ["refused", "missing", "unreadable"])
+def test_nothing_old_goes_while_something_new_lacks(hindrance: str) -> None:
+    """It cannot be written, there is no such baseline, or it cannot be read: what stands stays."""
+    world = of_two_workspaces()
+    if hindrance == "refused":
+        world.memory.before = failing("apply networkpolicies")
+    elif hindrance == "missing":
+        world.memory.remove(BASELINES, "mesh")
+    else:
+        world.memory.put(BASELINES, thing("mesh", {"policys": []}))
+    world.memory.put(NAMESPACES, with_metadata(world.namespace(), labels=MOVED))
+    worked(world)
+    assert {"zero-trust.default-deny", "zero-trust.allow-dns"} <= set(world.policies())
+    assert (world.state() or {})["state"] == "Failed"
+
+
+LEFT: dict[str, Callable[[World], object]] = {
+    "released": lambda world: world.memory.put(NAMESPACES, with_metadata(world.namespace(), labels={})),
+    "named no longer": lambda world: world.memory.put(WORKSPACES, thing("checkout", {"project": "payments"})),
+}
+
+
+@pytest.mark.parametrize("leave", LEFT.values(), ids=LEFT.keys())
+def test_what_applies_no_longer_goes_with_its_labels(leave: Callable[[World], object]) -> None:
+    """The policies, the gate and the state; nothing of it comes back."""
+    world = of_two_workspaces()
+    leave(world)
+    worked(world)
+    assert world.policies() == {}
+    assert GATE_LABEL not in world.namespace()["metadata"]["labels"]
+    assert world.state() is None
+    world.memory.calls.clear()
+    assert worked(world).writes() == {}
+
+
+def test_a_selector_that_lets_go_takes_its_policies_along() -> None:
+    """And only those: what its workspace names stays."""
+    world = of_two_workspaces()
+    world.memory.put(NAMESPACES, with_metadata(world.namespace(), labels={**OWNED, "tier": "edge"}))
+    worked(world)
+    assert set(world.policies()) == {"edge.wall", "zero-trust.default-deny", "zero-trust.allow-dns"}
+    world.memory.put(NAMESPACES, with_metadata(world.namespace(), labels=OWNED))
+    worked(world)
+    assert set(world.policies()) == {"zero-trust.default-deny", "zero-trust.allow-dns"}
+
+
+@pytest.mark.parametrize("lost", ["Workspace", "Project"])
+def test_where_the_owner_is_lost_everything_stays(lost: str) -> None:
+    """Gone or not to be read, nobody can tell what applies: an orphan keeps what it has."""
+    world = of_two_workspaces()
+    name, resource = ("checkout", WORKSPACES) if lost == "Workspace" else ("payments", PROJECTS)
+    for lose in (
+        lambda: world.memory.put(resource, thing(name, {"unknown": 1})),
+        lambda: world.memory.remove(resource, name),
+    ):
+        lose()
+        worked(world)
+        assert set(world.policies()) == {"zero-trust.default-deny", "zero-trust.allow-dns"}
+
+
+def ended(world: World, name: str) -> None:
+    """Have a baseline deleted while its finalizer holds it."""
+    standing = world.memory.find(BASELINES, name)
+    assert standing
+    world.memory.put(BASELINES, with_metadata(standing, deletionTimestamp=ENDING, finalizers=[BASELINE_FINALIZER]))
+
+
+def of_the_edge() -> World:
+    """Return a settled world with a namespace that a baseline selects, and the definition of baselines."""
+    world = of_two_workspaces()
+    world.memory.put(DEFINITIONS, DEFINITION)
+    world.memory.put(NAMESPACES, with_metadata(world.namespace(), labels={**OWNED, "tier": "edge"}))
+    worked(world)
+    assert "edge.wall" in world.policies()
+    return world
+
+
+def test_a_baseline_that_is_deleted_takes_its_policies_along() -> None:
+    """From wherever it was; what others bring stays."""
+    world = of_the_edge()
+    ended(world, "edge")
+    worked(world)
+    assert set(world.policies()) == {"zero-trust.default-deny", "zero-trust.allow-dns"}
+    assert "edge.wall was removed: NetworkBaseline edge is being deleted" in {each.note for each in world.heard.notes}
+
+
+@pytest.mark.parametrize("definition", ["ends", "is gone", "cannot be read"])
+def test_with_its_definition_a_baseline_takes_nothing_along(definition: str) -> None:
+    """Nobody was asked whether it may go; what cannot be told is tried again."""
+    world = of_the_edge()
+    if definition == "ends":
+        world.memory.put(DEFINITIONS, thing(BASELINES.definition, deletionTimestamp=ENDING))
+    elif definition == "is gone":
+        world.memory.remove(DEFINITIONS, BASELINES.definition)
+    else:
+        world.memory.before = failing("read customresourcedefinitions")
+    ended(world, "edge")
+    worked(world)
+    assert "edge.wall" in world.policies()
+    assert (world.state() or {})["state"] == ("Failed" if definition == "cannot be read" else "Ready")
+
+
+def test_what_is_named_and_ends_is_kept_up() -> None:
+    """By break-glass, or with its definition: who names it has it as long as it can be read."""
+    world = of_the_edge()
+    ended(world, "zero-trust")
+    world.memory.remove(NETWORK_POLICIES, "zero-trust.default-deny", "dev")
+    worked(world)
+    assert "zero-trust.default-deny" in world.policies()
+    world.memory.remove(BASELINES, "zero-trust")
+    worked(world)
+    assert {"zero-trust.default-deny", "zero-trust.allow-dns"} <= set(world.policies())
+    assert (world.state() or {})["state"] == "Failed"
+
+
+def test_what_no_baseline_is_known_of_stays_and_is_told() -> None:
+    """Once as an occurrence, and for as long as it stands in the state."""
+    stray = "lost.deny stays though there is no NetworkBaseline lost: see whether it is needed"
+    world = settled()
+
+    async def script() -> None:
+        world.memory.put(NETWORK_POLICIES, injected("lost.deny", DENY))
+        await until(lambda: (world.state() or {})["reason"] == stray)
+        world.memory.put(NETWORK_POLICIES, thing("web", {"podSelector": {}}, namespace="dev"))
+        await quiet(world)
+
+    doing(world, script)
+    worked(world)
+    assert [(each.reason, each.note) for each in world.heard.notes] == [("BaselineUnknown", stray)]
+    assert (world.state() or {})["state"] == "Ready"
+    assert "lost.deny" in world.policies()
 
 
 # What a namespace carries.

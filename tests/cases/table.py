@@ -211,6 +211,10 @@ def _cluster_policies() -> list[Case]:
     base = {**other_policy(BASELINE, name="edge"), "spec": {"policies": [{"name": "a", "spec": {}}]}}
     named = {**base, "metadata": {"name": "zero-trust"}}
     with_finalizer = {**named, "metadata": {"name": "zero-trust", "finalizers": ["portcullis.dev/baseline"]}}
+    ending = {**named, "metadata": {**named["metadata"], "deletionTimestamp": "2026-11-01T00:00:00Z"}}
+    ending_held = {**ending, "metadata": {**ending["metadata"], "finalizers": ["portcullis.dev/baseline"]}}
+    edge_ending = {**base, "metadata": {**ending["metadata"], "name": "edge"}}
+    edge_held = {**base, "metadata": {**ending_held["metadata"], "name": "edge"}}
     empty = {**named, "spec": {"policies": []}}
     misspelt = {
         **base,
@@ -231,6 +235,8 @@ def _cluster_policies() -> list[Case]:
         ),
         "infra-admin-deletes-an-unnamed-baseline": delete(IVAN, base, BASELINE),
         "controller-sets-its-finalizer": update(CONTROLLER, named, with_finalizer, BASELINE),
+        "controller-lets-a-named-baseline-go": update(CONTROLLER, ending_held, ending, BASELINE),
+        "infra-admin-replaces-a-baseline-without-its-finalizer": update(IVAN, with_finalizer, named, BASELINE),
         "garbage-collector-takes-finalizer-off": update(GARBAGE_COLLECTOR, with_finalizer, named, BASELINE),
         "unreadable-baseline-loses-a-finalizer": update(
             IVAN, {**misspelt, "metadata": {"name": "edge", "finalizers": ["x"]}}, misspelt, BASELINE
@@ -275,6 +281,10 @@ def _cluster_policies() -> list[Case]:
         "controller-changes-a-baseline": update(
             CONTROLLER, named, {**named, "spec": {"policies": [{"name": "x"}]}}, BASELINE
         ),
+        "controller-labels-a-baseline": update(
+            CONTROLLER, base, {**base, "metadata": {**base["metadata"], "labels": {"a": "b"}}}, BASELINE
+        ),
+        "infra-admin-takes-the-finalizer-off-what-ends": update(IVAN, edge_held, edge_ending, BASELINE),
         "tenant-installs-crd": create(ADA, ours, CRD),
         "system-writer-changes-our-crd": update(CILIUM, ours, ours, CRD),
         "infra-admin-has-the-tree-converted": update(IVAN, ours, ours_converted, CRD),

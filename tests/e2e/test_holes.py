@@ -12,7 +12,7 @@ import pytest
 
 from tests.e2e.guarded import Guarded
 from tests.e2e.manifests import INSIDE, OPEN, WORKSPACE, ZERO_TRUST, documents, namespace, ours, policy
-from tests.e2e.reading import NAMESPACES, until
+from tests.e2e.reading import NAMESPACES, TREE, until
 
 Json = dict[str, Any]
 
@@ -373,6 +373,9 @@ def test_a_named_baseline_does_not_end_by_its_last_finalizer(guarded: Guarded) -
     made["metadata"]["finalizers"] = HELD
     guarded.kubectl("create", "--filename=-", user="ivan", stdin=documents(made))
     guarded.kubectl("delete", "networkbaseline", "limbo", "--wait=false", user="ivan")
+    # Ours goes by itself, for it has no policy anywhere.
+    limbo = f"{TREE[-1]}/limbo"
+    until(lambda: guarded.reader.read(limbo)["metadata"]["finalizers"] == HELD, 5)
     naming = ("patch", "workspace", "ranking", "--type=merge", "--patch")
     guarded.kubectl(*naming, '{"spec":{"baselines":["limbo"]}}', user="olga")
     free = ("patch", "networkbaseline", "limbo", "--type=merge", '--patch={"metadata":{"finalizers":null}}')

@@ -159,7 +159,7 @@ def test_our_service_account_may_do_what_is_listed(api: Api) -> None:
         (HOME, "get", "configmaps", "a"),
         ("", "create", "networkbaselines.portcullis.dev", ""),
         ("", "update", "networkbaselines.portcullis.dev", "a"),
-        ("", "patch", "networkbaselines.portcullis.dev", "a"),
+        ("", "patch", "workspaces.portcullis.dev", "a"),
         ("", "delete", "networkbaselines.portcullis.dev", "a"),
         ("", "update", "networkbaselines/status.portcullis.dev", "a"),
         ("", "patch", "organizations/status.portcullis.dev", "a"),

@@ -14,6 +14,7 @@ Json = dict[str, Any]
 
 OURS = "portcullis.dev"
 WORKSPACE = f"{OURS}/workspace"
+FINALIZER = f"{OURS}/baseline"
 RESERVED = {"kube-system", "kube-public", "kube-node-lease", "portcullis-system"}
 KUBERNETES_OWN = {"default", "kube-system", "kube-public", "kube-node-lease"}
 STAMPED = {("labels", f"{OURS}/{name}") for name in ("project", "organization", "gate")} | {
@@ -195,6 +196,16 @@ class Ask:
         )
 
     @property
+    def only_our_finalizer(self) -> bool:
+        """Say whether nothing changes but for our finalizer."""
+        if self.operation != "UPDATE" or self.new is None or self.old is None:
+            return False
+        others = [
+            [each for each in noted(side, "finalizers") or [] if each != FINALIZER] for side in (self.new, self.old)
+        ]
+        return without(self.new, "finalizers") == without(self.old, "finalizers") and others[0] == others[1]
+
+    @property
     def gains_an_owner(self) -> bool:
         """Say whether the garbage collector, which may delete anything, is given a reason to."""
         before = noted(self.old, "ownerReferences") or []
@@ -295,7 +306,13 @@ def cluster_policy(ask: Ask) -> bool:
     if definition and ask.ends:
         return False
     named = any(ask.name in spec.get("baselines", ()) for spec in ask.world.tenants.values())
-    if baseline and named and not (ask.new or {}).get("spec", {}).get("policies"):
+    keeps = baseline and ask.user == CONTROLLER and ask.decidable and ask.only_our_finalizer
+    goes = not (ask.new or {}).get("spec", {}).get("policies") or (
+        noted(ask.new, "deletionTimestamp") and not noted(ask.new, "finalizers")
+    )
+    held = [FINALIZER in (noted(side, "finalizers") or []) for side in (ask.old, ask.new)]
+    let_go = ask.new and noted(ask.old, "deletionTimestamp") and held == [True, False] and not ask.system
+    if baseline and not keeps and ((named and goes) or let_go):
         return False
     if (baseline or definition) and ask.gains_an_owner:
         return False
@@ -307,9 +324,7 @@ def cluster_policy(ask: Ask) -> bool:
     # What the tree's own kinds mean says who holds which role: above an InfraAdmin.
     meaning = ask.operation == "UPDATE" and not ask.same_spec and TREE_KINDS & set(definitions(ask))
     return ask.decidable and (
-        ask.holds([ask.world.top], {"OrgAdmin"} if meaning else PLATFORM)
-        or (ask.system_writer and not ours)
-        or (ask.user == CONTROLLER and baseline and ask.same_spec)  # it keeps its finalizer there
+        ask.holds([ask.world.top], {"OrgAdmin"} if meaning else PLATFORM) or (ask.system_writer and not ours) or keeps
     )
 
 

@@ -153,8 +153,8 @@ def _labels() -> dict[str, Swap]:
     return {name: Swap(*swap, kind=NAMESPACE) for name, swap in found.items()}
 
 
-def _held(each: Json) -> Json:
-    return {**each, "metadata": {**each["metadata"], "finalizers": ["example.com/a"]}}
+def _held(each: Json, by: str = "example.com/a") -> Json:
+    return {**each, "metadata": {**each["metadata"], "finalizers": [by]}}
 
 
 def _policies() -> dict[str, Swap]:
@@ -303,7 +303,8 @@ def _cluster_objects() -> dict[str, Swap]:
         "unnamed-baseline-filled-and-emptied": (OZ, baseline("edge2"), baseline("edge2", one), FINE, FINE),
         "baseline-mended-and-broken": (IVAN, baseline("edge", wrong), baseline("edge", one), FINE, no),
         "baselines-owner-off-and-on": (OZ, referred, baseline("edge", one), FINE, no),
-        "finalizer-of-the-controller": (CONTROLLER, filled, _held(filled), FINE, FINE),
+        "finalizer-of-the-controller": (CONTROLLER, filled, _held(filled, "portcullis.dev/baseline"), FINE, FINE),
+        "finalizer-of-another-by-the-controller": (CONTROLLER, filled, _held(filled), no, no),
         "finalizer-of-the-controller-by-a-system-actor": (GARBAGE_COLLECTOR, _held(filled), filled, FINE, no),
     }
     definitions = {

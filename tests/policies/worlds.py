@@ -53,6 +53,7 @@ SYSTEM = (
     "system:apiserver",
 )
 CONTROLLER = "system:serviceaccount:portcullis-system:portcullis"
+FINALIZER = "portcullis.dev/baseline"
 LOOK_ALIKES = (
     "system:serviceaccount:kube-system:namespace-controller2",
     "system:serviceaccount:default:namespace-controller",
@@ -209,14 +210,14 @@ def metadata(draw: st.DrawFn, names: tuple[str, ...]) -> Json:
     """Draw a name, or what one is made from, and now and then what holds an object."""
     name = draw(st.sampled_from((*names, *names, "")))
     found: Json = {"name": name} if name else {"generateName": "made-"}
-    if held := draw(often([], ["x"], ["x", "y"])):
+    if held := draw(often([], ["x"], ["x", "y"], [FINALIZER], ["x", FINALIZER])):
         found["finalizers"] = held
     if draw(often(False, True)):  # noqa: FBT003
         found |= draw(st.sampled_from(({"ownerReferences": [OWNER]}, {"deletionTimestamp": "2026-11-01T00:00:00Z"})))
     return found
 
 
-CHANGES = ("same", "same", "let go", "other spec", "other metadata", "renamed")
+CHANGES = ("same", "same", "let go", "ours", "other spec", "other metadata", "renamed")
 
 
 @st.composite
@@ -226,6 +227,10 @@ def changed(draw: st.DrawFn, new: Json, kind: st.SearchStrategy[Json]) -> Json:
     if change == "let go":
         held = {"finalizers": [*new["metadata"].get("finalizers", []), "z"], "ownerReferences": [OWNER]}
         return {**new, "metadata": {**new["metadata"], **held}}
+    if change == "ours":
+        others = [each for each in new["metadata"].get("finalizers", []) if each != FINALIZER]
+        held = [FINALIZER] if FINALIZER not in new["metadata"].get("finalizers", []) else []
+        return {**new, "metadata": {**new["metadata"], "finalizers": [*others, *held]}}
     if change == "other metadata":
         return {
             **new,

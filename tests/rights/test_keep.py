@@ -4,14 +4,16 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
 from tests.cases.reviews import Json
 from tests.cluster.memory import Call, until
-from tests.cluster.world import World, live_namespace, quiet, thing, with_metadata
-from webhook import controller
+from tests.cluster.world import DENY, World, baseline, live_namespace, quiet, thing, with_metadata
+from webhook import controller, course
 from webhook.cluster.resource import (
+    BASELINES,
     CLUSTER_ROLE_BINDINGS,
     NAMESPACES,
     NETWORK_POLICIES,
@@ -21,7 +23,7 @@ from webhook.cluster.resource import (
     WORKSPACES,
 )
 from webhook.errors import ClusterError
-from webhook.model import MANAGED_BY_LABEL, RESERVED, WORKSPACE_LABEL
+from webhook.model import MANAGED_BY_LABEL, RESERVED, STATE_ANNOTATION, WORKSPACE_LABEL
 from webhook.rights import creators as creators_module
 from webhook.rights.bindings import content, trimmed
 from webhook.rights.keep import Rights
@@ -324,8 +326,8 @@ def test_what_is_overtaken_waits_for_the_watch(error: ClusterError) -> None:
 
 def test_what_is_refused_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """By itself; the other bindings and namespaces are not held up."""
-    monkeypatch.setattr(controller, "FIRST_WAIT", 0.01)
-    monkeypatch.setattr(controller, "LONGEST_WAIT", 0.1)
+    monkeypatch.setattr(course, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(course, "LONGEST_WAIT", 0.1)
     monkeypatch.setattr(creators_module, "REFUSED_SECONDS", 0.01)
     at = world(live_namespace(), live_namespace("other"))
     refused = {("dev", ADMIN), ("", CREATOR)}
@@ -358,9 +360,9 @@ def test_who_undoes_bindings_holds_up_no_baseline() -> None:
 
     async def script(_: Rights) -> None:
         at.memory.after = undo
-        await until(lambda: calls(at)[f"create {ADMIN}"] > controller.PATIENT_ROUNDS)
+        await until(lambda: calls(at)[f"create {ADMIN}"] > course.PATIENT_ROUNDS)
         await asyncio.sleep(0.1)
-        assert calls(at)[f"create {ADMIN}"] <= controller.PATIENT_ROUNDS + 2
+        assert calls(at)[f"create {ADMIN}"] <= course.PATIENT_ROUNDS + 2
 
     doing(at, script)
 
@@ -519,3 +521,64 @@ def test_a_namespace_of_the_tree_takes_no_room_once_it_is_gone() -> None:
 
     doing(at, script)
     assert not at.memory.calls
+
+
+def test_bindings_come_after_the_baseline() -> None:
+    """Of a namespace that lacks its policies, as long as it says so; where none applies at once."""
+    names = ("dev", "failed", "free")
+    at = world(*map(live_namespace, names))
+    at.memory.put(BASELINES, baseline("zero-trust", default_deny=DENY))
+    at.memory.put(WORKSPACES, with_spec(at, "checkout", baselines=["zero-trust"]))
+    at.memory.put(WORKSPACES, workspace(name="video", WorkspaceAdmin="vic"))
+    at.memory.put(NAMESPACES, live_namespace("dev", annotations={STATE_ANNOTATION: '{"state":"Pending"}'}))
+    at.memory.put(NAMESPACES, live_namespace("failed", annotations={STATE_ANNOTATION: '{"state":"Failed"}'}))
+    at.memory.put(NAMESPACES, live_namespace("free", {WORKSPACE_LABEL: "video"}))
+
+    async def script(_: Rights) -> None:
+        await until(lambda: {"failed", "free"} <= standing(at).keys())
+        await asyncio.sleep(0.1)
+        assert "dev" not in standing(at)
+        at.memory.put(NAMESPACES, live_namespace("dev", annotations={STATE_ANNOTATION: '{"state":"Ready"}'}))
+        await until(lambda: "dev" in standing(at), 0.5)
+
+    doing(at, script)
+
+
+def test_bindings_wait_for_no_baseline_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever hinders the baseline, after a while who owns the namespace may see to it."""
+    monkeypatch.setattr(controller, "HOLD_SECONDS", 0.1)
+    at = world()
+    at.memory.put(BASELINES, baseline("zero-trust", default_deny=DENY))
+    at.memory.put(WORKSPACES, with_spec(at, "checkout", baselines=["zero-trust"]))
+
+    async def script(_: Rights) -> None:
+        await until(lambda: "dev" in standing(at), 1)
+
+    doing(at, script)
+
+
+def with_spec(at: World, name: str, **more: Any) -> Json:
+    """Return a workspace with more in its spec."""
+    found = at.memory.find(WORKSPACES, name)
+    assert found
+    return {**found, "spec": {**found["spec"], **more}}
+
+
+def test_bindings_give_way_to_new_namespaces() -> None:
+    """As long as some wait for their policies."""
+    at = world()
+    pressed = True
+
+    async def main() -> None:
+        nonlocal pressed
+        task = asyncio.create_task(Rights(at.memory, at.live).run(lambda: pressed))
+        try:
+            await asyncio.sleep(0.1)
+            assert "dev" not in standing(at)
+            pressed = False
+            await until(lambda: "dev" in standing(at), 2)
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(main())

@@ -19,6 +19,7 @@ from webhook.controller import Controller, Way
 from webhook.errors import ClusterError, SettingsError
 from webhook.leader import Leadership
 from webhook.model import CONTROLLER, HOME
+from webhook.retire import Finalizers
 from webhook.rights.keep import Rights
 from webhook.scan.judge import Judge
 from webhook.telling.teller import Teller
@@ -70,11 +71,13 @@ class Lead:
         ledger.begin()
         async with asyncio.TaskGroup() as tasks:
             way = Way(scanning.see, ledger.noting(bring))
-            tasks.create_task(Controller(self.live, self.cluster, way, ledger).run())
+            baselines = Controller(self.live, self.cluster, way, ledger)
+            tasks.create_task(baselines.run())
+            tasks.create_task(Finalizers(self.live, self.cluster).run())
             tasks.create_task(self.teller.run())
             tasks.create_task(scanning.run())
             if self.rights:
-                tasks.create_task(self.rights.run())
+                tasks.create_task(self.rights.run(lambda: baselines.pressed))
 
 
 async def reached(cluster: Cluster, prepare: Callable[[], Awaitable[None]] | None = None) -> None:

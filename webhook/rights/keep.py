@@ -9,12 +9,14 @@ from typing import Any, Protocol
 
 import structlog
 
+from webhook.baseline.past import Past
+from webhook.baseline.wanted import told_in
 from webhook.bring import Brought, Writes
 from webhook.cluster.resource import ROLE_BINDINGS
 from webhook.cluster.watch import Source, Watch
 from webhook.controller import Controller, Way
 from webhook.errors import ClusterError
-from webhook.model import Namespace
+from webhook.model import STATE_ANNOTATION, Namespace
 from webhook.rights.bindings import LiveBindings, trimmed
 from webhook.rights.creators import Creators
 from webhook.rights.grant import Seen, grant
@@ -50,17 +52,21 @@ class Rights:
             found.append(self._creators.trouble)
         return "; ".join(found)
 
-    async def run(self) -> None:
-        """Keep them, for ever."""
+    async def run(self, pressed: Callable[[], bool] = lambda: False) -> None:
+        """Keep them, for ever; while `pressed` says that namespaces wait for their baselines those go first."""
         bindings = LiveBindings(self._live)
         self._creators = Creators(self._cluster, self._live)
         self._live.changed.append(bindings.told)
+        self._live.touched.append(bindings.touch)
 
         def see(tree: Tree, namespace: Namespace) -> Seen:
             return Seen(tree, namespace, bindings.of(namespace.name))
 
-        async def go(cluster: Writes, seen: Seen, _: datetime) -> Brought:
+        async def go(cluster: Writes, seen: Seen, _: datetime, __: Past) -> Brought:
             return await grant(cluster, seen)
+
+        def holds(tree: Tree, namespace: Namespace) -> bool:
+            return pressed() or lacks_baseline(tree, namespace)
 
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -69,9 +75,10 @@ class Rights:
                     watch = Watch(self._cluster, ROLE_BINDINGS, name=name, mandatory=True, trim=trimmed)
                     tasks.create_task(watch.follow(_Named(name, bindings), self._heard(name)))
                 tasks.create_task(self._creators.run(self._heard(CREATOR)))
-                tasks.create_task(Controller(bindings, self._cluster, Way(see, go)).run())
+                tasks.create_task(Controller(bindings, self._cluster, Way(see, go, holds)).run())
         finally:
             self._live.changed.remove(bindings.told)
+            self._live.touched.remove(bindings.touch)
             self._creators = None
             self._cuts.clear()
 
@@ -87,6 +94,12 @@ class Rights:
         if name not in self._cuts:
             log.warning("watch cut", kind=ROLE_BINDINGS.kind, name=name, error=str(error))
         self._cuts[name] = str(error)
+
+
+def lacks_baseline(tree: Tree, namespace: Namespace) -> bool:
+    """Say whether a namespace is known to wait for its baseline: who may work in it comes after what binds its pods."""
+    told = told_in(namespace.annotations.get(STATE_ANNOTATION)).get("state", "Pending")
+    return told == "Pending" and bool(tree.place(namespace.name, namespace.labels).baselines)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,9 @@
 # title: What holds in the whole cluster belongs to the platform
 # description: >-
 #   Cluster-wide policies, baselines and the definitions of every covered kind are changed by an InfraAdmin or OrgAdmin. A
-#   baseline that the tree names is neither deleted nor emptied, one that cannot be read is not written, and a definition
-#   is deleted by break-glass only, for it would take its objects with it unseen. What the tree's own kinds mean is
-#   changed by an OrgAdmin alone.
+#   baseline that the tree names is neither deleted nor emptied, one that ends keeps our finalizer until its policies are
+#   gone, one that cannot be read is not written, and a definition is deleted by break-glass only, for it would take its
+#   objects with it unseen. What the tree's own kinds mean is changed by an OrgAdmin alone.
 # related_resources:
 #   - ref: https://network-policy-api.sigs.k8s.io/
 #   - ref: https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/
@@ -32,7 +32,20 @@ deny contains violation if {
 	not asked.status
 	count(input.named_by) > 0
 	not kept
+	not finalizes
 	message := $"{asked.line}: the tree names this baseline ({naming}). Take it out of there first, or leave a policy in it"
+	violation := result.violation(rego.metadata.chain(), message)
+}
+
+# Elsewhere it is put back, and keeps nobody from anything; here it is all that is left of a promise.
+deny contains violation if {
+	kinds.covers("baselines", input.request.kind)
+	not asked.status
+	lets_go
+	allowed
+	not finalizes
+	not actors.system(input.user)
+	message := $"{asked.line}: it is being deleted, and {finalizer} goes by itself once its policies have gone from every namespace. Wait for that. Allowed: Portcullis itself"
 	violation := result.violation(rego.metadata.chain(), message)
 }
 
@@ -138,13 +151,30 @@ allowed if {
 	input.object.spec == input.old_object.spec
 }
 
-# Our controller keeps its finalizer on the baselines.
-allowed if {
+allowed if finalizes
+
+finalizer := "portcullis.dev/baseline"
+
+# Our controller puts its finalizer on the baselines and takes it off, and changes nothing else.
+finalizes if {
 	understood
 	actors.controller(input.user)
 	input.request.kind.kind == "NetworkBaseline"
 	input.request.operation == "UPDATE"
-	input.object.spec == input.old_object.spec
+	object.remove(input.object, {"metadata"}) == object.remove(input.old_object, {"metadata"})
+	new := input.object.metadata
+	old := input.old_object.metadata
+	object.remove(new, {"finalizers"}) == object.remove(old, {"finalizers"})
+	others(new.finalizers) == others(old.finalizers)
+}
+
+others(finalizers) := [each | some each in finalizers; each != finalizer]
+
+lets_go if {
+	input.request.operation == "UPDATE"
+	input.old_object.metadata.deletionTimestamp != ""
+	finalizer in input.old_object.metadata.finalizers
+	not finalizer in input.object.metadata.finalizers
 }
 
 understood if {

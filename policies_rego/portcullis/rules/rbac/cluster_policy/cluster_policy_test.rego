@@ -214,9 +214,60 @@ test_deny_others_a_release if {
 	fixtures.denied(cluster_policy.deny, refused, []) with input as change(fixtures.zed, fixtures.cluster_policy, held, filled)
 }
 
+holding(side, finalizers) := object.union(side, {"metadata": {"finalizers": finalizers}})
+
+ending(side) := object.union(side, {"metadata": {"deletionTimestamp": "2026-11-01T00:00:00Z"}})
+
+ours_alone := ["portcullis.dev/baseline"]
+
+ours_too := ["a", "portcullis.dev/baseline"]
+
 test_allow_controller_its_finalizer if {
-	cluster_policy.deny == set() with input as change(fixtures.controller, fixtures.baseline, filled, held)
-	cluster_policy.deny == set() with input as change(fixtures.controller, fixtures.baseline, held, filled)
+	cluster_policy.deny == set() with input as change(fixtures.controller, fixtures.baseline, filled, holding(filled, ours_alone))
+	cluster_policy.deny == set() with input as change(fixtures.controller, fixtures.baseline, holding(filled, ["a"]), holding(filled, ours_too))
+	cluster_policy.deny == set() with input as change(fixtures.controller, fixtures.baseline, ending(holding(filled, ours_too)), ending(holding(filled, ["a"])))
+	cluster_policy.deny == set() with input as change(fixtures.controller, fixtures.baseline, ending(holding(filled, ours_alone)), ending(filled))
+}
+
+# Its definition is being deleted, say: what the tree names ends all the same.
+test_allow_controller_to_let_a_named_baseline_go if {
+	cluster_policy.deny == set() with input as named(change(fixtures.controller, fixtures.baseline, ending(holding(filled, ours_alone)), ending(filled)))
+}
+
+test_deny_controller_more_than_its_finalizer if {
+	every changed in [
+		holding(filled, ["a"]),
+		fixtures.labelled(holding(filled, ours_alone), {"a": "b"}),
+		fixtures.annotated(holding(filled, ours_alone), {"a": "b"}),
+		ending(holding(filled, ours_alone)),
+		object.union(holding(filled, ours_alone), {"spec": {"drift": "Report"}}),
+	] {
+		fixtures.denied(cluster_policy.deny, refused, ["it holds in the whole cluster"]) with input as change(fixtures.controller, fixtures.baseline, filled, changed)
+	}
+	others := change(fixtures.controller, fixtures.baseline, holding(filled, ours_too), holding(filled, ours_alone))
+	fixtures.denied(cluster_policy.deny, refused, ["it holds in the whole cluster"]) with input as others
+}
+
+test_deny_everybody_else_the_finalizer_of_what_ends if {
+	parts := ["NetworkBaseline zero-trust: it is being deleted, and portcullis.dev/baseline goes by itself", "Allowed: Portcullis itself"]
+	every who in [fixtures.ivan, fixtures.oz] {
+		fixtures.denied(cluster_policy.deny, refused, parts) with input as change(who, fixtures.baseline, ending(holding(filled, ours_too)), ending(holding(filled, ["a"])))
+		fixtures.denied(cluster_policy.deny, refused, parts) with input as change(who, fixtures.baseline, ending(holding(filled, ours_alone)), ending(emptied))
+	}
+	stranger := change(fixtures.zed, fixtures.baseline, ending(holding(filled, ours_alone)), ending(filled))
+	fixtures.denied(cluster_policy.deny, refused, ["it holds in the whole cluster"]) with input as stranger
+}
+
+test_allow_the_platform_what_is_put_back if {
+	cluster_policy.deny == set() with input as change(fixtures.ivan, fixtures.baseline, holding(filled, ours_too), filled)
+	cluster_policy.deny == set() with input as change(fixtures.ivan, fixtures.baseline, filled, holding(filled, ours_too))
+	cluster_policy.deny == set() with input as change(fixtures.ivan, fixtures.baseline, ending(holding(filled, ours_too)), ending(holding(filled, ours_alone)))
+	cluster_policy.deny == set() with input as change(fixtures.ivan, fixtures.baseline, ending(holding(filled, ours_too)), ending(holding(emptied, ours_too)))
+	cluster_policy.deny == set() with input as fixtures.subresource(change(fixtures.zed, fixtures.baseline, ending(holding(filled, ours_alone)), ending(filled)), "status")
+}
+
+test_allow_system_the_finalizer_of_what_ends if {
+	cluster_policy.deny == set() with input as change(fixtures.namespace_controller, fixtures.baseline, ending(holding(filled, ours_alone)), ending(filled))
 }
 
 test_deny_controller_anything_else if {
@@ -225,6 +276,7 @@ test_deny_controller_anything_else if {
 	fixtures.denied(cluster_policy.deny, refused, []) with input as deletion(fixtures.controller, fixtures.baseline, filled)
 	fixtures.denied(cluster_policy.deny, refused, []) with input as change(fixtures.controller, fixtures.cluster_policy, filled, filled)
 	fixtures.denied(cluster_policy.deny, refused, []) with input as change(fixtures.zed, fixtures.baseline, filled, held)
+	fixtures.denied(cluster_policy.deny, refused, []) with input as change(fixtures.controller, fixtures.baseline, filled, held)
 }
 
 test_deny_controller_other_operations_with_the_same_spec if {
@@ -279,7 +331,7 @@ referring := object.union(filled, {"metadata": {"ownerReferences": [{"uid": "1"}
 
 test_deny_a_baseline_an_owner_reference if {
 	parts := ["NetworkBaseline zero-trust: with an owner reference the garbage collector would delete it"]
-	every who in [fixtures.ivan, fixtures.oz, fixtures.controller] {
+	every who in [fixtures.ivan, fixtures.oz] {
 		fixtures.denied(cluster_policy.deny, refused, parts) with input as change(who, fixtures.baseline, filled, referring)
 	}
 	fixtures.denied(cluster_policy.deny, refused, parts) with input as creation(fixtures.ivan, fixtures.baseline, referring)
@@ -340,9 +392,8 @@ test_allow_the_platform_what_leaves_the_tree_as_it_is if {
 }
 
 test_deny_a_named_baseline_that_ends_its_last_finalizer if {
-	ending := object.union(filled, {"metadata": {"deletionTimestamp": "2026-11-01T00:00:00Z"}})
-	last := object.union(ending, {"metadata": {"finalizers": ["a"]}})
-	fixtures.denied(cluster_policy.deny, refused, ["the tree names this baseline"]) with input as named(change(fixtures.ivan, fixtures.baseline, last, ending))
-	cluster_policy.deny == set() with input as change(fixtures.ivan, fixtures.baseline, last, ending)
+	last := ending(holding(filled, ["a"]))
+	fixtures.denied(cluster_policy.deny, refused, ["the tree names this baseline"]) with input as named(change(fixtures.ivan, fixtures.baseline, last, ending(filled)))
+	cluster_policy.deny == set() with input as change(fixtures.ivan, fixtures.baseline, last, ending(filled))
 	cluster_policy.deny == set() with input as named(change(fixtures.ivan, fixtures.baseline, last, last))
 }
