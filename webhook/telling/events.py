@@ -169,7 +169,7 @@ def event_of(occurrence: Occurrence, series: Series) -> Object:
     event = {
         "apiVersion": EVENTS.api_version,
         "kind": EVENTS.kind,
-        "metadata": {"generateName": f"{note.policy or namespace}."[:200], "namespace": namespace},
+        "metadata": {"generateName": "portcullis-", "namespace": namespace},
         "eventTime": _time(series.first),
         "type": "Warning" if note.warning else "Normal",
         "reason": note.reason,
