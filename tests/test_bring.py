@@ -91,7 +91,7 @@ FOREIGN = [
     injected("mesh.sidecar", DENY),
     injected("zero-trust.theirs", DENY, labels={MANAGED_BY_LABEL: "Helm", BASELINE_LABEL: "zero-trust"}),
     injected("unlabelled.default-deny", DENY, labels={BASELINE_LABEL: "zero-trust", MANAGED_BY_LABEL: "portcullis"}),
-    injected("zero-trust.default-deny", {"podSelector": {}, "ingress": [{}]}, namespace="elsewhere"),
+    thing("zero-trust.default-deny", {"podSelector": {}, "ingress": [{}]}, namespace="elsewhere"),
 ]
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -31,7 +32,9 @@ from tests.cluster.world import (
     worked,
     working,
 )
-from webhook import controller, exemption
+from webhook import course, exemption
+from webhook.baseline import past
+from webhook.baseline.past import Past
 from webhook.bring import Brought, Seen, Writes, bring, see
 from webhook.cluster.resource import BASELINES, NAMESPACES, NETWORK_POLICIES
 from webhook.controller import Way
@@ -43,8 +46,8 @@ from webhook.model import GATE_LABEL, WORKSPACE_LABEL
 @pytest.fixture
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the waits be a fiftieth of what they are."""
-    monkeypatch.setattr(controller, "FIRST_WAIT", 0.01)
-    monkeypatch.setattr(controller, "LONGEST_WAIT", 0.1)
+    monkeypatch.setattr(course, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(course, "LONGEST_WAIT", 0.1)
 
 
 # Failures.
@@ -191,7 +194,7 @@ def test_a_copy_that_lags_is_not_written_against_after_a_failure() -> None:
 
 def test_a_watch_that_never_tells_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     """After a while it is looked again: an etcd that was restored may number its versions from before."""
-    monkeypatch.setattr(controller, "EXPECTED_SECONDS", 0.1)
+    monkeypatch.setattr(course, "EXPECTED_SECONDS", 0.1)
     world = World(Namespace=[live_namespace()])
     world.lagging = True
 
@@ -206,7 +209,7 @@ def test_a_watch_that_never_tells_is_not_waited_for_for_ever(monkeypatch: pytest
 
 def test_a_conflict_that_nobody_explains_is_looked_into_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """A 404 or 409 says that our copy is old; if the watch tells of nothing newer it is tried again."""
-    monkeypatch.setattr(controller, "EXPECTED_SECONDS", 0.05)
+    monkeypatch.setattr(course, "EXPECTED_SECONDS", 0.05)
     world = World(Namespace=[live_namespace()])
     world.memory.before = failing("apply networkpolicies", error=ClusterError("conflict", status=409))
 
@@ -242,31 +245,99 @@ def test_an_answer_that_was_lost_is_found_out() -> None:
 # Whoever writes against us.
 
 
-def test_a_fight_slows_down(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Somebody who undoes every repair at once gets a few at once, and then ever fewer."""
-    monkeypatch.setattr(controller, "FIRST_WAIT", 0.05)
-    world = settled()
-    wrong = CHANGES["an empty rule"](world.policies()["zero-trust.default-deny"])
+def undoing(world: World, name: str = "zero-trust.default-deny", **entry: str) -> Json:
+    """Have somebody put in his version of a policy whenever ours stands, and return that."""
+    wrong = CHANGES["an empty rule"](world.policies()[name])
+    wrong = with_metadata(wrong, managedFields=[entry] if entry else [])
 
     def undo(event: Event) -> None:
-        if event.thing["metadata"]["name"] == "zero-trust.default-deny" and not event.thing["spec"].get("ingress"):
+        if event.thing["metadata"]["name"] == name and not event.thing["spec"].get("ingress"):
             asyncio.get_running_loop().call_soon(world.memory.put, NETWORK_POLICIES, wrong)
 
+    world.memory.listeners.append(undo)
+    return wrong
+
+
+HELM = {"manager": "helm", "operation": "Apply", "time": "2026-11-21T10:00:00Z"}
+FIGHT = (
+    "fight detected: zero-trust.default-deny is re-written by helm (Apply) again and again, so it is put back ever less"
+    " often until that stops"
+)
+REPLACE = "replace networkpolicies zero-trust.default-deny"
+
+
+def test_a_fight_is_told_and_rested_from() -> None:
+    """Who re-writes a policy at once gets four repairs, and then a rest; the namespace says with whom it is."""
+    world = settled()
+    wrong = undoing(world, **HELM)
+
     async def script() -> None:
-        world.memory.listeners.append(undo)
         world.memory.put(NETWORK_POLICIES, wrong)
-        await until(lambda: world.writes()["replace networkpolicies zero-trust.default-deny"] >= 8)
+        await until(lambda: reason(world) == ("Drifted", FIGHT))
         begin = len(world.memory.calls)
-        await asyncio.sleep(0.5)
-        assert len(world.memory.calls) - begin <= 4
+        await asyncio.sleep(0.3)
+        assert len(world.memory.calls) == begin
 
     doing(world, script)
-    assert (world.state() or {})["state"] == "Ready"
+    assert world.writes()[REPLACE] == past.REPAIRS
+    (note,) = [each for each in world.heard.notes if each.reason == "FightDetected"]
+    assert (note.policy, note.note, note.warning) == ("zero-trust.default-deny", FIGHT, True)
+    repaired = [each for each in world.heard.notes if each.reason == "BaselineRepaired"]
+    assert len(repaired) == past.REPAIRS
+    assert all("(written by helm, Apply at 2026-11-21T10:00:00Z)" in each.note for each in repaired)
+
+
+def test_a_fight_goes_on_ever_less_often_and_ends_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is put right after each rest; left alone for a while, the namespace is Ready again, without any event."""
+    monkeypatch.setattr(past, "FIRST_REST", 0.1)
+    monkeypatch.setattr(past, "CALM_SECONDS", 0.8)
+    world = settled()
+    wrong = undoing(world, **HELM)
+    times = list[float]()
+
+    async def note(call: Call) -> None:
+        if call.verb == "replace":
+            times.append(asyncio.get_running_loop().time())
+
+    async def script() -> None:
+        world.memory.before = note
+        world.memory.put(NETWORK_POLICIES, wrong)
+        await until(lambda: len(times) == past.REPAIRS + 3)
+        assert reason(world) == ("Drifted", FIGHT)
+        world.memory.listeners.pop()
+        await until(lambda: reason(world) == ("Ready", ""))
+        assert not world.policies()["zero-trust.default-deny"]["spec"]["ingress"]
+
+    doing(world, script)
+    rests = [after - before for before, after in pairwise(times[past.REPAIRS - 1 :])]
+    assert all(more > 1.2 * less for less, more in pairwise(rests)), rests
+
+
+def test_a_fight_over_one_policy_leaves_the_others_mended() -> None:
+    """At once, in the same namespace; and what is removed again and again is fought over as well."""
+    world = settled()
+    wrong = undoing(world, **HELM)
+
+    def remove(event: Event) -> None:
+        if event.thing["metadata"]["name"] == "zero-trust.allow-dns" and event.kind == "ADDED":
+            asyncio.get_running_loop().call_soon(world.memory.remove, NETWORK_POLICIES, "zero-trust.allow-dns", "dev")
+
+    async def script() -> None:
+        world.memory.put(NETWORK_POLICIES, wrong)
+        await until(lambda: reason(world) == ("Drifted", FIGHT))
+        for _ in range(2):
+            world.memory.remove(NETWORK_POLICIES, "zero-trust.allow-dns", "dev")
+            await until(lambda: "zero-trust.allow-dns" in world.policies(), 0.5)
+        world.memory.listeners.append(remove)
+        world.memory.remove(NETWORK_POLICIES, "zero-trust.allow-dns", "dev")
+        await until(lambda: "zero-trust.allow-dns is deleted again and again" in reason(world)[1])
+
+    doing(world, script)
 
 
 def test_a_fight_in_one_namespace_does_not_slow_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each namespace is patiently treated for itself."""
-    monkeypatch.setattr(controller, "PATIENT_ROUNDS", 1)
+    monkeypatch.setattr(course, "PATIENT_ROUNDS", 1)
     world = settled()
     wrong = CHANGES["an empty rule"](world.policies()["zero-trust.default-deny"])
 
@@ -282,8 +353,9 @@ def test_a_fight_in_one_namespace_does_not_slow_the_others(monkeypatch: pytest.M
 
 def test_after_a_calm_time_it_is_patient_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """A change of long ago does not slow the repair of today's."""
-    monkeypatch.setattr(controller, "CALM_SECONDS", 0.02)
-    monkeypatch.setattr(controller, "PATIENT_ROUNDS", 2)
+    monkeypatch.setattr(course, "CALM_SECONDS", 0.02)
+    monkeypatch.setattr(past, "CALM_SECONDS", 0.02)
+    monkeypatch.setattr(course, "PATIENT_ROUNDS", 2)
     world = settled()
     wrong = CHANGES["an empty rule"](world.policies()["zero-trust.default-deny"])
 
@@ -388,9 +460,9 @@ def test_exemptions_of_others_do_not_wake_a_namespace() -> None:
     world = worked(World(Namespace=[live_namespace("other"), live_namespace()]))
     looked = Counter[str]()
 
-    async def counted(cluster: Writes, seen: Seen, now: datetime) -> Brought:
+    async def counted(cluster: Writes, seen: Seen, now: datetime, known: Past) -> Brought:
         looked[seen.namespace.name] += 1
-        return await bring(cluster, seen, now)
+        return await bring(cluster, seen, now, known)
 
     async def script() -> None:
         world.memory.put(NAMESPACES, exempted(SOON))
@@ -431,7 +503,7 @@ def test_who_observes_hears_of_every_namespace_and_of_its_end() -> None:
 
 def test_everything_is_compared_anew_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     """What no event told of is found; what is right takes no call then either."""
-    monkeypatch.setattr(controller, "RESYNC_SECONDS", (0.01, 0.02))
+    monkeypatch.setattr(course, "RESYNC_SECONDS", (0.01, 0.02))
     world = settled()
 
     async def script() -> None:
@@ -452,9 +524,9 @@ def test_what_is_right_is_not_looked_into_again_until_it_changes() -> None:
     world = worked(World(Namespace=[live_namespace(name) for name in names]))
     looked = Counter[str]()
 
-    async def counted(cluster: Writes, seen: Seen, now: datetime) -> Brought:
+    async def counted(cluster: Writes, seen: Seen, now: datetime, known: Past) -> Brought:
         looked[seen.namespace.name] += 1
-        return await bring(cluster, seen, now)
+        return await bring(cluster, seen, now, known)
 
     async def script() -> None:
         await quiet(world)

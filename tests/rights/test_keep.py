@@ -10,7 +10,7 @@ import pytest
 from tests.cases.reviews import Json
 from tests.cluster.memory import Call, until
 from tests.cluster.world import World, live_namespace, quiet, thing, with_metadata
-from webhook import controller
+from webhook import course
 from webhook.cluster.resource import (
     CLUSTER_ROLE_BINDINGS,
     NAMESPACES,
@@ -324,8 +324,8 @@ def test_what_is_overtaken_waits_for_the_watch(error: ClusterError) -> None:
 
 def test_what_is_refused_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """By itself; the other bindings and namespaces are not held up."""
-    monkeypatch.setattr(controller, "FIRST_WAIT", 0.01)
-    monkeypatch.setattr(controller, "LONGEST_WAIT", 0.1)
+    monkeypatch.setattr(course, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(course, "LONGEST_WAIT", 0.1)
     monkeypatch.setattr(creators_module, "REFUSED_SECONDS", 0.01)
     at = world(live_namespace(), live_namespace("other"))
     refused = {("dev", ADMIN), ("", CREATOR)}
@@ -358,9 +358,9 @@ def test_who_undoes_bindings_holds_up_no_baseline() -> None:
 
     async def script(_: Rights) -> None:
         at.memory.after = undo
-        await until(lambda: calls(at)[f"create {ADMIN}"] > controller.PATIENT_ROUNDS)
+        await until(lambda: calls(at)[f"create {ADMIN}"] > course.PATIENT_ROUNDS)
         await asyncio.sleep(0.1)
-        assert calls(at)[f"create {ADMIN}"] <= controller.PATIENT_ROUNDS + 2
+        assert calls(at)[f"create {ADMIN}"] <= course.PATIENT_ROUNDS + 2
 
     doing(at, script)
 

@@ -68,10 +68,11 @@ def _read(kept: Object) -> Binding:
 
 @dataclass(slots=True)
 class LiveBindings:
-    """The bindings of now beside the tree that they follow; `changed` are called after each change of either."""
+    """The bindings of now beside the tree that they follow; `changed` and `touched` as the tree's own, for either."""
 
     live: LiveTree
     changed: list[Callable[[], None]] = field(default_factory=list)
+    touched: list[Callable[[str], None]] = field(default_factory=list)
     _standing: dict[str, tuple[Binding, ...]] = field(default_factory=dict)
     _synced: set[str] = field(default_factory=set)
     _reached: dict[str, int] = field(default_factory=dict)
@@ -114,6 +115,11 @@ class LiveBindings:
         for call in self.changed:
             call()
 
+    def touch(self, namespace: str) -> None:
+        """Hear that a namespace has changed, or what stands in it."""
+        for touch in self.touched:
+            touch(namespace)
+
     def _keep(self, namespace: str, name: str, binding: Binding | None) -> None:
         before = self._standing.get(namespace, ())
         others = tuple(each for each in before if each.name != name)
@@ -124,6 +130,7 @@ class LiveBindings:
             self._standing[namespace] = after
         else:
             del self._standing[namespace]
+        self.touch(namespace)
 
     def _told(self, name: str, version: str) -> None:
         if version.isdecimal():

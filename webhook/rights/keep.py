@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import structlog
 
+from webhook.baseline.past import Past
 from webhook.bring import Brought, Writes
 from webhook.cluster.resource import ROLE_BINDINGS
 from webhook.cluster.watch import Source, Watch
@@ -55,11 +56,12 @@ class Rights:
         bindings = LiveBindings(self._live)
         self._creators = Creators(self._cluster, self._live)
         self._live.changed.append(bindings.told)
+        self._live.touched.append(bindings.touch)
 
         def see(tree: Tree, namespace: Namespace) -> Seen:
             return Seen(tree, namespace, bindings.of(namespace.name))
 
-        async def go(cluster: Writes, seen: Seen, _: datetime) -> Brought:
+        async def go(cluster: Writes, seen: Seen, _: datetime, __: Past) -> Brought:
             return await grant(cluster, seen)
 
         try:
@@ -72,6 +74,7 @@ class Rights:
                 tasks.create_task(Controller(bindings, self._cluster, Way(see, go)).run())
         finally:
             self._live.changed.remove(bindings.told)
+            self._live.touched.remove(bindings.touch)
             self._creators = None
             self._cuts.clear()
 
