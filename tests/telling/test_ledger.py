@@ -12,6 +12,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from tests.cluster.world import DENY, DNS, OWNED, World, baseline, live_namespace, quiet, thing
+from webhook.baseline.past import Past
 from webhook.bring import Brought, Note, bring, see
 from webhook.cluster.resource import BASELINES, NAMESPACES, ORGANIZATIONS
 from webhook.controller import Controller, Way
@@ -127,7 +128,7 @@ def test_a_visit_that_began_before_the_tree_changed_says_nothing_of_the_new_one(
     async def main() -> None:
         assert world.live.tree
         seen = see(world.live.tree, world.live.tree.namespaces["dev"])
-        brought = await books.ledger.noting(slow)(world.memory, seen, datetime.now(UTC))
+        brought = await books.ledger.noting(slow)(world.memory, seen, datetime.now(UTC), Past())
         books.ledger.told(seen.namespace, brought)
 
     asyncio.run(main())
@@ -274,10 +275,11 @@ def test_notes_are_passed_on_and_counted() -> None:
     """By their reason; a visit that has to be tried again is counted as well."""
     books = Books(World(Namespace=[live_namespace()]).live)
     note = Note("BaselineRepaired", "it differed", "zero-trust.default-deny")
-    told(books, state="Ready", notes=(note, note))
+    told(books, state="Ready", notes=(note, note), repairs=("edited", "deleted"))
     told(books, state="Failed", failed=True)
     assert books.notes == [("dev", note), ("dev", note)]
     assert books.figure("occurrences_total", reason="BaselineRepaired") == 2
+    assert books.figure("repairs_total", cause="deleted") == 1
     assert books.figure("reconcile_errors_total") == 1
 
 
