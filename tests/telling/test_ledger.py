@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from tests.cluster.world import DENY, DNS, OWNED, World, baseline, live_namespace, quiet, thing
+from tests.cluster.world import DENY, DERIVED, DNS, OWNED, World, baseline, live_namespace, quiet, thing
 from webhook.baseline.past import Past
 from webhook.bring import Brought, Note, bring, see
 from webhook.cluster.resource import BASELINES, NAMESPACES, ORGANIZATIONS
@@ -67,6 +67,10 @@ def worked(world: World, books: Books) -> None:
     asyncio.run(main())
 
 
+STAMPED = {**OWNED, **DERIVED}
+"""What the mutating webhook lets a namespace in with."""
+
+
 def now() -> str:
     """Return the time as the API server says when something was created."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -80,7 +84,7 @@ def pending(since: str) -> dict[str, Any]:
 
 def test_what_was_told_is_what_is_known() -> None:
     """Ready ones, failed ones with the reason, and those that no baseline applies to are not counted."""
-    world = World(Namespace=[live_namespace(), live_namespace("other", {}), live_namespace("lost", {"a": "b"})])
+    world = World(Namespace=[live_namespace(labels=STAMPED), live_namespace("other", {}), live_namespace("x", {})])
     books = Books(world.live)
     assert books.states() == {"Pending": 1}
     assert books.ledger.untold()
@@ -101,7 +105,7 @@ def test_what_the_tree_says_anew_is_pending_until_it_was_visited() -> None:
     books = Books(world.live)
     worked(world, books)
     world.memory.put(BASELINES, baseline(default_deny=DENY))
-    world.memory.put(NAMESPACES, live_namespace("new"))
+    world.memory.put(NAMESPACES, live_namespace("new", STAMPED))
     more = baseline("more", mesh=DNS)
     more["spec"]["namespaceSelector"] = {}
     world.memory.put(BASELINES, more)
@@ -168,7 +172,7 @@ def test_what_is_gone_is_forgotten() -> None:
 
 def test_without_a_tree_there_is_nothing_to_say() -> None:
     """No Organization, or two."""
-    world = World(Namespace=[live_namespace()], Organization=[])
+    world = World(Namespace=[live_namespace(labels=STAMPED)], Organization=[])
     books = Books(world.live)
     assert books.found() == {}
     assert books.states() == {}
@@ -181,8 +185,8 @@ def test_under_a_new_leader_namespaces_are_as_the_last_one_left_them() -> None:
     """None of ten thousand counts as waiting for its first baseline because nobody has looked yet."""
     world = World(Namespace=[live_namespace(), live_namespace("odd", annotations={STATE_ANNOTATION: "no JSON"})])
     worked(world, Books(world.live))
-    wrong = live_namespace("wrong", annotations={STATE_ANNOTATION: '{"state":"Failed","reason":"r"}'})
-    strange = live_namespace("strange", annotations={STATE_ANNOTATION: '{"state":"x"}'})
+    wrong = live_namespace("wrong", STAMPED, annotations={STATE_ANNOTATION: '{"state":"Failed","reason":"r"}'})
+    strange = live_namespace("strange", STAMPED, annotations={STATE_ANNOTATION: '{"state":"x"}'})
     world.memory.put(NAMESPACES, wrong)
     world.memory.put(NAMESPACES, strange)
     assert Books(world.live).states() == {"Ready": 2, "Failed": 1, "Pending": 1}

@@ -83,7 +83,8 @@ def test_it_is_not_ready(states: tuple[Told, ...], reason: str, message: str) ->
 
 def test_why_is_told_in_one_line_of_bounded_length() -> None:
     """Whatever an API server or an owner wrote."""
-    told = status_of(ZERO_TRUST, tally(*["Failed"] * 9, reason="exceeded\n quota\t" * 100), stored(), NOON)
+    failed: tuple[Told, ...] = ("Failed",) * 9
+    told = status_of(ZERO_TRUST, tally(*failed, reason="exceeded\n quota\t" * 100), stored(), NOON)
     message = condition(told)["message"]
     assert message.startswith("of 9 namespaces, 9 Failed: n0 (exceeded quota exceeded")
     assert message.endswith(" and 6 more")

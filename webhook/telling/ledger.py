@@ -139,9 +139,8 @@ class Ledger:
         counts = Counter[str](dict.fromkeys(STATES, 0))
         counts.update(each.state for each in self._accounts.values() if each.baselines)
         # Those whose turn has not come under a new leader are as the last one has left them.
-        counts.update(
-            state if (state := _told(each)) in STATES else "Pending" for each in self._untold() if _gated(each)
-        )
+        left = [_told(each) for each in self._untold() if _gated(each)]
+        counts.update(state if state in STATES else "Pending" for state in left)
         return counts
 
     def oldest_pending(self) -> float | None:
