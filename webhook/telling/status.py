@@ -142,7 +142,7 @@ def _counted(total: int) -> str:
 
 
 def _short(text: str, longest: int) -> str:
-    line = " ".join(text.split())
+    line = " ".join("".join(each if each.isprintable() else " " for each in text).split())
     return line if len(line) <= longest else f"{line[:longest]}…"
 
 
