@@ -17,6 +17,7 @@ from typing import Any
 import httpx2
 import pytest
 from fastapi import FastAPI, Response
+from starlette.types import ASGIApp
 
 import certs
 from tests.conftest import Loop
@@ -35,7 +36,7 @@ class ThreadServer(Server):
 
 
 @contextmanager
-def serving(loop: Loop, app: FastAPI, tls: Tls | None) -> Iterator[Server]:
+def serving(loop: Loop, app: ASGIApp, tls: Tls | None) -> Iterator[Server]:
     """Run the server on a port of its own until the end."""
     server = ThreadServer.of(app, "127.0.0.1", 0, tls=tls)
 

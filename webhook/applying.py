@@ -66,7 +66,7 @@ class Note:
 @dataclass(slots=True)
 class Applied:
     """
-    What came of it: the resourceVersions written, what failed and why, what happened.
+    What came of it: the resourceVersions written, what failed and why, what happened, why policies were put back.
 
     `stale` says that the copy we looked at was not the newest, so that nothing can be said yet.
     """
@@ -76,6 +76,7 @@ class Applied:
     written: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
+    repairs: list[str] = field(default_factory=list)
     stale: bool = False
 
     async def follow(self, plan: Plan, *, problems: bool) -> None:
@@ -103,6 +104,7 @@ class Applied:
         self.written.append(version_of(answer))
         if put.cause is not Cause.NEW:
             self.past.repaired(put.wanted, asyncio.get_running_loop().time())
+            self.repairs.append(put.cause.value)
         if put.said:
             self.notes.append(Note("BaselineRepaired", put.said, put.wanted.name))
 

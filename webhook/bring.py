@@ -56,7 +56,8 @@ class Brought:
     exemption begins to count or ends, so that another thing is right. `state` is that of the namespace with its
     `reason`, None where nothing could be said (yet); `baselines` are those that apply, `notes` what happened. `again`
     is in how many seconds to look again whatever happens meanwhile, None for never. `limited` says that whoever writes
-    against such writes is known by them: one who fights over one policy holds up no other.
+    against such writes is known by them: one who fights over one policy holds up no other. `repairs` are the causes for
+    which policies were put back or replaced.
     """
 
     written: dict[str, str]
@@ -69,6 +70,7 @@ class Brought:
     notes: tuple[Note, ...] = ()
     again: float | None = None
     limited: bool = False
+    repairs: tuple[str, ...] = ()
 
 
 async def bring(cluster: Writes, seen: Seen, now: datetime, past: Past | None = None) -> Brought:
@@ -96,6 +98,7 @@ async def bring(cluster: Writes, seen: Seen, now: datetime, past: Past | None = 
         baselines=place.baselines,
         notes=tuple(sorted(applied.notes, key=lambda each: (each.policy, each.note))),
         again=past.again(clock()),
+        repairs=tuple(applied.repairs),
     )
     if applied.stale:
         return brought

@@ -22,7 +22,7 @@ Json = dict[str, Any]
 
 ROOT = Path(__file__).parents[2]
 MANIFESTS = ROOT / "manifests"
-INSTALLED = ("base", "overlays/kind", "overlays/production", "overlays/client-ca")
+INSTALLED = ("base", "overlays/kind", "overlays/production", "overlays/client-ca", "overlays/controller-apart")
 """Each is Portcullis whole."""
 PLURALS: Mapping[str, str] = {
     "Organization": "organizations",

@@ -88,7 +88,8 @@ def test_a_folder_installs_portcullis_and_no_hooks(folder: str) -> None:
 def test_our_own_network_policies_are_not_taken_for_injected_ones(folder: str) -> None:
     """No dot in the name and none of the controller's labels; and what is not named is not let through."""
     policies = [each for each in built(folder) if each["kind"] == "NetworkPolicy"]
-    assert {each["metadata"]["name"] for each in policies} == {"default-deny", "portcullis"}
+    deployments = {each["metadata"]["name"] for each in built(folder) if each["kind"] == "Deployment"}
+    assert {each["metadata"]["name"] for each in policies} == {"default-deny", *deployments}
     for policy in policies:
         assert set(policy["metadata"]["labels"]) == {"app.kubernetes.io/part-of"}
         assert policy["spec"]["policyTypes"] == ["Ingress", "Egress"]
@@ -161,7 +162,7 @@ def test_what_the_containers_are_told_is_understood() -> None:
 
 def test_overlays_differ_where_they_say() -> None:
     """One node to try it out, three for production, and callers that are known."""
-    assert [one(folder, "Deployment")["spec"]["replicas"] for folder in INSTALLED] == [2, 1, 3, 3]
+    assert [one(folder, "Deployment")["spec"]["replicas"] for folder in INSTALLED] == [2, 1, 3, 3, 3]
     assert "PodDisruptionBudget" not in {each["kind"] for each in built("overlays/kind")}
     assert {each["imagePullPolicy"] for each in containers("overlays/kind").values()} == {"Never"}
     apart = pod("overlays/production")["affinity"]["podAntiAffinity"]

@@ -169,12 +169,13 @@ def event_of(occurrence: Occurrence, series: Series) -> Object:
     event = {
         "apiVersion": EVENTS.api_version,
         "kind": EVENTS.kind,
-        "metadata": {"generateName": f"{note.policy or namespace}."[:200], "namespace": namespace},
+        "metadata": {"generateName": "portcullis-", "namespace": namespace},
         "eventTime": _time(series.first),
         "type": "Warning" if note.warning else "Normal",
         "reason": note.reason,
         "action": "Reconcile",
-        "note": note.note[:LONGEST_NOTE],
+        # It quotes what others wrote, and people read it on a terminal.
+        "note": "".join(each if each.isprintable() else " " for each in note.note[:LONGEST_NOTE]),
         # With a namespace also where it is the namespace itself: else the Event would stand in `default`.
         "regarding": {
             "apiVersion": about.api_version,

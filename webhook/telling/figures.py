@@ -29,6 +29,9 @@ class Figures:
         self.errors = Counter(
             "portcullis_reconcile_errors", "Visits to a namespace that have to be tried again.", registry=registry
         )
+        self.repairs = Counter(
+            "portcullis_repairs", "Policies that were put back or replaced, by cause.", ["cause"], registry=registry
+        )
         self.occurrences = Counter(
             "portcullis_occurrences",
             "What happened to baselines that is worth an Event, by its reason.",

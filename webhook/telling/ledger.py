@@ -8,15 +8,17 @@ visited since the tree changed, the tree is asked what applies to it.
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
+from webhook.baseline.past import Past
 from webhook.baseline.wanted import State, told_in
 from webhook.bring import Brought, Note, Seen, Writes
+from webhook.controller import Go
 from webhook.exemption import read_exemption, read_time
-from webhook.model import RESERVED, STATE_ANNOTATION, Namespace
+from webhook.model import GATE_LABEL, RESERVED, STATE_ANNOTATION, Namespace
 from webhook.telling.figures import Figures
 from webhook.tenancy.tree import Tree
 
@@ -24,8 +26,6 @@ Told = State | Literal["Exempt"]
 STATES: tuple[Told, ...] = ("Ready", "Pending", "Drifted", "Failed", "Exempt")
 AT_A_TIME = 250
 """So many namespaces are looked at before others have their turn."""
-
-Go = Callable[[Writes, Any, datetime], Awaitable[Brought]]
 
 
 class Account(NamedTuple):
@@ -84,9 +84,9 @@ class Ledger:
     def noting(self, go: Go) -> Go:
         """Return `go`, by which a namespace is visited, so that it is known what each visit went by."""
 
-        async def noted(cluster: Writes, seen: Seen, now: datetime) -> Brought:
+        async def noted(cluster: Writes, seen: Seen, now: datetime, past: Past) -> Brought:
             self._visits[seen.namespace.name] = _Visit(seen.tree, time.time())
-            return await go(cluster, seen, now)
+            return await go(cluster, seen, now, past)
 
         return noted
 
@@ -98,6 +98,8 @@ class Ledger:
         visit = self._visits.pop(namespace.name, _Visit(self.tree(), now))
         if brought.failed:
             self.figures.errors.inc()
+        for cause in brought.repairs:
+            self.figures.repairs.labels(cause).inc()
         for each in brought.notes:
             self.figures.occurrences.labels(each.reason).inc()
             self.note(namespace.name, each)
@@ -136,22 +138,23 @@ class Ledger:
         """Return how many namespaces are in each state."""
         counts = Counter[str](dict.fromkeys(STATES, 0))
         counts.update(each.state for each in self._accounts.values() if each.baselines)
-        for namespace in self._untold():
-            # One whose turn has not come under a new leader is as the last one has left it.
-            state = told_in(namespace.annotations.get(STATE_ANNOTATION)).get("state", "")
-            counts[state if state in STATES else "Pending"] += 1
+        # Those whose turn has not come under a new leader are as the last one has left them.
+        left = [_told(each) for each in self._untold() if _gated(each)]
+        counts.update(state if state in STATES else "Pending" for state in left)
         return counts
 
     def oldest_pending(self) -> float | None:
         """Return since when the first namespace waits for its baseline, in Unix time; None where none does."""
         now = time.time()
         waiting = [each.begun for each in self._accounts.values() if each.begun]
-        waiting += [self._begun(each, None, _Visit(None, now)) for each in self._untold() if _pending(each)]
+        new = [each for each in self._untold() if _gated(each) and _told(each) in {"", "Pending"}]
+        waiting += [self._begun(each, None, _Visit(None, now)) for each in new]
         return min(waiting, default=None)
 
     def untold(self) -> bool:
         """Say whether there are namespaces that nothing was told of yet."""
-        return next(self._untold(), None) is not None
+        tree = self.tree()
+        return tree is not None and any(tree.place(each.name, each.labels).baselines for each in self._untold())
 
     async def survey(self) -> tuple[Tree | None, list[Found]]:
         """Return the tree and how it stands with every namespace that a baseline of it applies to."""
@@ -173,9 +176,7 @@ class Ledger:
         tree = self.tree()
         for name in [each for each in tree.namespaces if each not in self._accounts] if tree else ():
             namespace = tree.namespaces.get(name) if tree else None
-            if tree is None or namespace is None or namespace.terminating or name in RESERVED:
-                continue
-            if tree.place(name, namespace.labels).baselines:
+            if namespace and not namespace.terminating and name not in RESERVED:
                 yield namespace
 
     def _begun(self, namespace: Namespace, known: Account | None, visit: _Visit) -> float:
@@ -185,7 +186,7 @@ class Ledger:
                 return known.begun
             # A baseline applies from now on, by the labels that were changed or by the tree.
             return namespace.heard if namespace.heard > known.at else visit.at
-        state = told_in(namespace.annotations.get(STATE_ANNOTATION)).get("state", "")
+        state = _told(namespace)
         if state not in {"", "Pending"}:
             return 0.0
         created = read_time(namespace.created)
@@ -197,8 +198,14 @@ class Ledger:
         return begun if state or begun >= self._since else visit.at
 
 
-def _pending(namespace: Namespace) -> bool:
-    return told_in(namespace.annotations.get(STATE_ANNOTATION)).get("state", "Pending") == "Pending"
+def _told(namespace: Namespace) -> str:
+    """Return the state that a namespace was told, empty for none."""
+    return told_in(namespace.annotations.get(STATE_ANNOTATION)).get("state", "")
+
+
+def _gated(namespace: Namespace) -> bool:
+    """Say whether a baseline applies by what the webhook has stamped: the tree would take longer, and is asked soon."""
+    return GATE_LABEL in namespace.labels
 
 
 def _exempt(namespace: Namespace) -> bool:

@@ -7,7 +7,7 @@ has them. Written by the leader when it is not as it stands, a burst of changes 
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -64,15 +64,17 @@ class Tally(NamedTuple):
     wrong: dict[Told, list[tuple[str, str]]]
 
 
-def tallied(found: Iterable[Found]) -> Mapping[str, Tally]:
+def tallied(found: Sequence[Found]) -> Mapping[str, Tally]:
     """Return how it stands with each baseline that applies anywhere, by name."""
     tallies: dict[str, Tally] = {}
+    # Of ten thousand namespaces most are alike.
+    for (baselines, state), count in Counter((each.baselines, each.state) for each in found).items():
+        for name in baselines:
+            tallies.setdefault(name, Tally(Counter(), {})).counts[state] += count
     for each in found:
-        for name in each.baselines:
-            tally = tallies.setdefault(name, Tally(Counter(), {}))
-            tally.counts[each.state] += 1
-            if each.state not in {"Ready", "Exempt"}:
-                tally.wrong.setdefault(each.state, []).append((each.name, each.reason))
+        if each.state not in {"Ready", "Exempt"}:
+            for name in each.baselines:
+                tallies[name].wrong.setdefault(each.state, []).append((each.name, each.reason))
     return tallies
 
 
@@ -140,7 +142,7 @@ def _counted(total: int) -> str:
 
 
 def _short(text: str, longest: int) -> str:
-    line = " ".join(text.split())
+    line = " ".join("".join(each if each.isprintable() else " " for each in text).split())
     return line if len(line) <= longest else f"{line[:longest]}…"
 
 
