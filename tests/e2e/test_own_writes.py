@@ -39,7 +39,7 @@ def patched(path: str, **body: Json) -> Write:
     return Write("PATCH", path, body)
 
 
-def noted(**metadata: Json) -> Write:
+def noted(**metadata: Any) -> Write:
     """Return a change of the namespace, that of the state with it."""
     state = {BASELINE: json.dumps({"state": "Pending", "revision": "", "reason": "changed"})}
     annotations = {**state, **metadata.pop("annotations", {})}
