@@ -6,9 +6,10 @@ import secrets
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import AsyncExitStack, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,10 +19,13 @@ from tests.controlplane.binaries import find_control_plane
 from tests.controlplane.plane import Plane, start_plane
 from tests.faults import audit, matrix
 from webhook.admission import Gate, Record
+from webhook.baseline.cover import cover_at
 from webhook.decision.binary import find_opa
 from webhook.decision.bundle import Bundle, read_policies
 from webhook.decision.opa import Engine, LocalOpa
 from webhook.decision.process import OpaProcess
+from webhook.mend import Gap
+from webhook.model import Cover
 from webhook.settings import BREAK_GLASS_GROUPS, bundled_policies
 from webhook.tenancy.files import load_tree
 from webhook.tenancy.tree import Tree
@@ -30,6 +34,24 @@ T = TypeVar("T")
 TREE = Path(__file__).parent / "cases" / "tree"
 PLANES = {"plane": "plane", "guarded_plane": "guarded", "faulted_plane": "faults"}
 """The fixtures that are a real control plane, and the groups of their tests."""
+
+
+HINDERED: Mapping[str, tuple[str, bool]] = {
+    "narrow-dev": ("exceeded quota: none, limited: count/networkpolicies.networking.k8s.io=0", False),
+    "slow-dev": ("the API server did not answer within 2.0 s", True),
+}
+"""Where what lacks cannot be brought: why, and whether that passes. Elsewhere nobody tries."""
+
+
+class Hindered:
+    """Brings nothing."""
+
+    async def cover(self, gap: Gap, *, seconds: float) -> Cover:  # noqa: ARG002 - nothing is waited for
+        """Return what lacks, and why it was not brought."""
+        tree, place = gap.tree, gap.place
+        found = cover_at(place, tree.baselines, tree.former, tree.policies_in(place.namespace))
+        why, passing = HINDERED.get(place.namespace, ("", False))
+        return replace(found, hindered=(why,), passing=passing) if why else found
 
 
 class Loop:
@@ -93,7 +115,9 @@ def gate_of(loop: Loop, opa_binary: Path, tree: Tree) -> Iterator[GateOf]:
         process = await stack.enter_async_context(OpaProcess(opa_binary, bundle.signed(), log=lambda _: None))
         await process.ready()
         opa = await stack.enter_async_context(LocalOpa(socket=process.socket))
-        return Gate(Engine(opa, bundle.policies), lambda: tree, BREAK_GLASS_GROUPS, _ignore)
+        return Gate(
+            Engine(opa, bundle.policies), lambda: tree, BREAK_GLASS_GROUPS, _ignore, mender=Hindered()
+        )
 
     def gate_of(bundle: Bundle) -> Gate:
         if bundle.policies.revision not in gates:

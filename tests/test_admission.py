@@ -51,7 +51,8 @@ from webhook.decision.bundle import Bundle
 from webhook.decision.opa import Engine, LocalOpa
 from webhook.decision.process import OpaProcess
 from webhook.errors import ClusterError, NoDecisionError, ReviewError
-from webhook.model import Enforcement, Namespace, Policy
+from webhook.mend import Gap
+from webhook.model import Cover, Enforcement, Namespace, Policy
 from webhook.settings import BREAK_GLASS_GROUPS
 from webhook.tenancy.files import load_tree
 from webhook.tenancy.tree import Tree
@@ -591,6 +592,82 @@ def test_a_pod_starts_in_an_exempt_namespace(loop: Loop, gate: Gate, days: int, 
     hosted = Asked(ADA, "CREATE", POD, new=pod("checkout-new", hostNetwork=True))
     told = rules_in(validated(loop, reading, hosted)["status"]["message"])
     assert told == ({HOST_NETWORK} if allowed else {HOST_NETWORK, POD_GATE})
+
+
+class Mending:
+    """Brings what it is told to, and takes down for what it was asked."""
+
+    def __init__(self, found: Cover) -> None:
+        self.found = found
+        self.gaps: list[tuple[Gap, float]] = []
+
+    async def cover(self, gap: Gap, *, seconds: float) -> Cover:
+        self.gaps.append((gap, seconds))
+        return self.found
+
+
+def test_what_lacks_is_brought_before_a_pod_is_judged(loop: Loop, gate: Gate) -> None:
+    """In half of the time, where the pod is going to be, and stored or not as the request is; then it starts."""
+    for dry_run in (False, True):
+        mending = Mending(Cover())
+        asked = dataclasses.replace(POD_EARLY, dry_run=dry_run)
+        assert validated(loop, dataclasses.replace(gate, mender=mending), asked)["allowed"]
+        ((gap, seconds),) = mending.gaps
+        assert (gap.place.namespace, gap.dry_run) == ("checkout-dev", dry_run)
+        assert 4 < seconds <= 5
+
+
+def test_what_lacks_is_brought_to_a_namespace_that_the_watch_has_not_told_of(loop: Loop, gate: Gate) -> None:
+    """It is read from the API server, and its policies are brought like any other's."""
+    mending = Mending(Cover())
+    reading = looking(gate, Namespaces(Namespace("checkout-new", owned("checkout"))))
+    assert validated(loop, dataclasses.replace(reading, mender=mending), NEW_POD)["allowed"]
+    ((gap, _),) = mending.gaps
+    assert gap.tree.namespaces["checkout-new"].labels == owned("checkout")
+
+
+def test_what_could_not_be_brought_keeps_the_gate_shut(loop: Loop, gate: Gate) -> None:
+    """With the reason, and with a time to come again where that may help; break-glass passes."""
+    for passing, code in ((True, 500), (False, 403)):
+        mending = Mending(Cover(("a is missing",), hindered=("exceeded quota",), passing=passing))
+        mended = dataclasses.replace(gate, mender=mending)
+        status = validated(loop, mended, POD_EARLY)["status"]
+        assert (status["code"], "details" in status) == (code, passing)
+        assert "exceeded quota" in status["message"]
+        assert validated(loop, mended, dataclasses.replace(POD_EARLY, caller=ROOT))["allowed"]
+
+
+EXEMPTED = Namespace("checkout-new", owned("checkout", **exempt(7)[0]), exempt(7)[1])
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        pytest.param(MINE, id="a-policy"),
+        pytest.param(Asked(ADA, "UPDATE", POD, new=pod("checkout-dev"), old=pod("checkout-dev")), id="a-pod-that-runs"),
+        pytest.param(Asked(ADA, "DELETE", POD, old=pod("checkout-dev")), id="a-pod-that-goes"),
+        pytest.param(Asked(ADA, "CREATE", POD, new=pod("checkout-dev"), subresource="x"), id="a-part-of-a-pod"),
+        pytest.param(Asked(ADA, "CREATE", POD, new=pod("monitoring")), id="where-no-baseline-applies"),
+        pytest.param(Asked(ADA, "CREATE", POD, new=pod("nowhere")), id="nowhere"),
+        pytest.param(NEW_POD, id="where-it-is-exempt"),
+    ],
+)
+def test_nothing_is_brought_for_anything_else(loop: Loop, gate: Gate, asked: Asked) -> None:
+    """Only a new pod waits for what lacks in its namespace."""
+    mending = Mending(Cover())
+    exempted = looking(gate, Namespaces(EXEMPTED if asked is NEW_POD else None))
+    validated(loop, dataclasses.replace(exempted, mender=mending), asked)
+    assert mending.gaps == []
+
+
+def test_nothing_is_brought_to_be_stamped(loop: Loop, gate: Gate) -> None:
+    """Nor while there is no tree."""
+    mending = Mending(Cover())
+    mended = dataclasses.replace(gate, mender=mending)
+    loop.run(mended.mutate(orjson.dumps(POD_EARLY.review()), seconds=10))
+    treeless = dataclasses.replace(mended, tree=lambda: None)
+    assert validated(loop, treeless, POD_EARLY)["status"]["code"] == 500
+    assert mending.gaps == []
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 
 from tests.cases.reviews import Json
 from tests.cluster.connection import connection
-from tests.cluster.memory import until
+from tests.cluster.memory import Memory, until
 from tests.controlplane.plane import Plane
 from webhook import mirror
 from webhook.cluster.client import Cluster
@@ -210,6 +210,30 @@ def test_an_api_server_that_is_away_is_no_end(monkeypatch: pytest.MonkeyPatch) -
 
     asyncio.run(main())
     assert (live.tree, live.synced) == (None, False)
+
+
+def test_while_a_watch_is_cut_its_copy_is_not_relied_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the cut until it has gone on for a while: what happened meanwhile is told after it goes on."""
+    monkeypatch.setattr(mirror, "SOUND_SECONDS", 0.3)
+    memory, live = Memory(), LiveTree()
+
+    async def main() -> None:
+        kept = Mirror(memory, live)
+        task = asyncio.create_task(kept.run())
+        await until(lambda: live.synced)
+        assert not kept.cut(NETWORK_POLICIES.kind)
+        memory.put(NETWORK_POLICIES, {"metadata": {"name": "a", "namespace": "dev"}, "spec": {}})
+        await until(lambda: kept.reached(NETWORK_POLICIES.kind, str(memory.version)))
+        assert not kept.reached(NETWORK_POLICIES.kind, str(memory.version + 1))
+        memory.cut()
+        await until(lambda: kept.cut(NETWORK_POLICIES.kind))
+        begin = asyncio.get_running_loop().time()
+        await until(lambda: not kept.cut(NETWORK_POLICIES.kind))
+        assert asyncio.get_running_loop().time() - begin > 0.2
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(main())
 
 
 class Withdrawn:

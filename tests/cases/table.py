@@ -1007,9 +1007,11 @@ def _pods() -> list[Case]:
         "portcullis-itself": create(CONTROLLER, pod("checkout-dev"), POD),
         "a-policy-that-differs": create(ADA, pod("drifted-dev"), POD),
         "a-baseline-by-selector": create(IVAN, pod("edge"), POD),
+        "hindered-for-a-moment": create(SAM, pod("slow-dev"), POD),
     }
     denied = {
         "a-baseline-that-does-not-exist": create(SAM, pod("broken-dev"), POD),
+        "hindered-by-a-quota": create(SAM, pod("narrow-dev"), POD),
         "unknown-namespace": create(OZ, pod("nowhere"), POD),
         "without-object": Asked(ADA, "CREATE", POD, over={"namespace": "ready-dev", "name": "web"}),
         "request-names-another-namespace": create(ADA, web, POD, over={"namespace": "monitoring"}),

@@ -58,6 +58,24 @@ def name(plane: Plane) -> Iterator[str]:
     plane.kubectl("delete", "configmap", name, "--ignore-not-found")
 
 
+def test_a_dry_run_is_answered_and_not_stored(plane: Plane, name: str) -> None:
+    """As it would be stored, created or replaced."""
+
+    async def work(cluster: Cluster) -> tuple[Json, Json, Json]:
+        made = await cluster.create(CONFIGMAPS, configmap(name, {"a": "b"}), dry_run=True)
+        stored = await cluster.create(CONFIGMAPS, configmap(name, {"a": "b"}))
+        version = stored["metadata"]["resourceVersion"]
+        changed = configmap(name, {"a": "c"}, resourceVersion=version)
+        return (
+            made,
+            await cluster.replace(CONFIGMAPS, changed, dry_run=True),
+            await cluster.read(CONFIGMAPS, name, "default"),
+        )
+
+    made, replaced, stored = on(plane, work)
+    assert (made["data"], replaced["data"], stored["data"]) == ({"a": "b"}, {"a": "c"}, {"a": "b"})
+
+
 # Settings that cannot be followed.
 
 SERVER = "https://127.0.0.1:1"

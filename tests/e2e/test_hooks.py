@@ -179,6 +179,37 @@ def test_the_secret_is_made_again(guarded: Guarded) -> None:
     assert gated(guarded)
 
 
+PODS = "pods.validate.portcullis.dev"
+HOSTED = '{"spec": {"hostNetwork": true}}'
+
+
+def test_the_hook_on_pods_may_be_left_out(guarded: Guarded) -> None:
+    """By a flag: it goes, pods start unasked, all else is as it was; without the flag it comes back."""
+    before = hooks(guarded)
+    assert PODS in before
+    guarded.stop()
+    ungated = guarded.start(FIRST, "--no-pod-gate", "--no-controller")
+    try:
+        until(lambda: PODS not in hooks(guarded), 10)
+        left = hooks(guarded)
+        assert left == {name: each for name, each in before.items() if name != PODS}
+        assert any("pods are not gated (--no-pod-gate)" in each for each in ungated.health()["notes"])
+        guarded.kubectl("create", "namespace", "ungated", user="wanda")
+        run = ("run", "web", "--image=example.org/web", "--namespace=ungated", "--overrides", HOSTED)
+        # The API server hears of the change a moment later.
+        until(lambda: guarded.plane.kubectl(*run, user="wanda", check=False).returncode == 0, 10)
+        assert guarded.reader.policies("ungated") == {}
+        steady(lambda: guarded.reader.read(VALIDATING)["metadata"]["resourceVersion"], 3)
+    finally:
+        guarded.stop()
+        guarded.gate()
+    until(lambda: hooks(guarded) == before, 10)
+    guarded.await_ready("ungated")
+    run = ("run", "late", "--image=example.org/web", "--namespace=ungated", "--overrides", HOSTED)
+    until(lambda: "[guardrail/host-network]" in guarded.plane.kubectl(*run, user="wanda", check=False).stderr, 10)
+    assert not any("pods are not gated" in each for each in guarded.processes[FIRST].health()["notes"])
+
+
 def _same(stored: Json | None, before: Json) -> bool:
     """Say whether hooks and labels are as they were."""
     return stored is not None and (stored["webhooks"], stored["metadata"].get("labels")) == (

@@ -22,7 +22,14 @@ Json = dict[str, Any]
 
 ROOT = Path(__file__).parents[2]
 MANIFESTS = ROOT / "manifests"
-INSTALLED = ("base", "overlays/kind", "overlays/production", "overlays/client-ca", "overlays/controller-apart")
+INSTALLED = (
+    "base",
+    "overlays/kind",
+    "overlays/production",
+    "overlays/client-ca",
+    "overlays/controller-apart",
+    "overlays/no-pod-gate",
+)
 """Each is Portcullis whole."""
 PLURALS: Mapping[str, str] = {
     "Organization": "organizations",
@@ -87,6 +94,12 @@ class Api:
     def read(self, path: str) -> Json:
         """Return what is there."""
         return dict(self._client.get(path).raise_for_status().json())
+
+    def schema(self, path: str, thing: Json | None = None) -> str:
+        """Return the uid of the FlowSchema that a request belongs to: one that reads, or that creates something."""
+        query = {"dryRun": "All"}
+        answer = self._client.post(path, params=query, json=thing) if thing else self._client.get(path)
+        return str(answer.headers["X-Kubernetes-PF-FlowSchema-UID"])
 
     def level(self, path: str) -> str:
         """Return the uid of the priority level that a request has its seat at."""

@@ -159,6 +159,30 @@ def test_our_requests_have_seats_of_their_own(plane: Plane) -> None:
     ours.close()
 
 
+def test_what_the_gate_writes_has_seats_apart_from_the_rest(plane: Plane) -> None:
+    """What it creates, and what it reads in one namespace; our watches and the controller's writes are the rest."""
+
+    def uid(kind: str, name: str) -> str:
+        return plane.kubectl("get", kind, name, "-o=jsonpath={.metadata.uid}").stdout
+
+    gate, rest = uid("flowschema", "portcullis-gate"), uid("flowschema", "portcullis")
+    ours, root = Api(plane, "portcullis"), Api(plane)
+    every = "/apis/networking.k8s.io/v1/networkpolicies"
+    inside = "/apis/networking.k8s.io/v1/namespaces/default/networkpolicies"
+    until(
+        lambda: ours.schema(inside, policy("zero-trust.seated", INJECTED)) == gate, "another has what the gate writes"
+    )
+    for path in (inside, f"{inside}/zero-trust.seated"):
+        assert ours.schema(path) == gate
+        assert root.schema(path) not in {gate, rest}
+    assert root.schema(inside, policy("seated")) not in {gate, rest}
+    for path in (every, "/api/v1/namespaces/default", "/apis/portcullis.dev/v1alpha1/networkbaselines/a"):
+        assert ours.schema(path) == rest
+    assert ours.level(inside) == uid("prioritylevelconfiguration", "portcullis-gate")
+    for each in (ours, root):
+        each.close()
+
+
 EDITS = [
     pytest.param(("label", "networkpolicy", "zero-trust.default-deny", "a=b"), id="label"),
     pytest.param(("label", "networkpolicy", "zero-trust.default-deny", *(f"{key}-" for key in INJECTED)), id="unmark"),

@@ -161,8 +161,8 @@ def test_what_the_containers_are_told_is_understood() -> None:
 
 
 def test_overlays_differ_where_they_say() -> None:
-    """One node to try it out, three for production, and callers that are known."""
-    assert [one(folder, "Deployment")["spec"]["replicas"] for folder in INSTALLED] == [2, 1, 3, 3, 3]
+    """One node to try it out, three for production, callers that are known, and pods that nobody judges."""
+    assert [one(folder, "Deployment")["spec"]["replicas"] for folder in INSTALLED] == [2, 1, 3, 3, 3, 2]
     assert "PodDisruptionBudget" not in {each["kind"] for each in built("overlays/kind")}
     assert {each["imagePullPolicy"] for each in containers("overlays/kind").values()} == {"Never"}
     apart = pod("overlays/production")["affinity"]["podAntiAffinity"]
@@ -171,6 +171,16 @@ def test_overlays_differ_where_they_say() -> None:
     told = containers("overlays/client-ca")["portcullis"]
     assert told["args"][-1] == "--client-ca=/etc/portcullis/client-ca/ca.crt"
     assert told["volumeMounts"][-1]["mountPath"] == "/etc/portcullis/client-ca"
+
+
+def test_the_overlay_without_the_gate_differs_in_one_flag() -> None:
+    """All else that stands is the base."""
+    without = [each for each in built("overlays/no-pod-gate") if each["kind"] != "Deployment"]
+    assert without == [each for each in built("base") if each["kind"] != "Deployment"]
+    gated, ungated = (containers(each)["portcullis"] for each in ("base", "overlays/no-pod-gate"))
+    assert ungated == {**gated, "args": [*gated["args"], "--no-pod-gate"]}
+    command = [str(Path(sys.executable).with_name("portcullis")), *ungated["args"]]
+    subprocess.run([*command, "--help"], check=True, capture_output=True, timeout=60)
 
 
 def test_the_backstop_knows_whom_the_rules_know() -> None:

@@ -14,6 +14,7 @@ from tests.cases.reviews import NAMESPACE_CONTROLLER, Json
 from tests.controlplane.plane import Plane
 from tests.e2e.manifests import covered
 from webhook.errors import SettingsError
+from webhook.model import CONTROLLER
 from webhook.registration.hooks import Call, Callee, asked, healed, read_shipped, wanted
 from webhook.settings import bundled_webhooks
 
@@ -23,6 +24,7 @@ KINDS = (VALIDATING, MUTATING)
 CA = b"-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n"
 SERVICE = Callee(CA)
 PODS = "pods.validate.portcullis.dev"
+OWN = {"not-our-own-policy", "not-our-own-state"}
 SYSTEM = (
     "system:serviceaccount:kube-system:namespace-controller",
     "system:serviceaccount:kube-system:generic-garbage-collector",
@@ -82,9 +84,10 @@ def test_the_two_objects_are_shipped() -> None:
 
 @pytest.mark.parametrize("hook", hooks(), ids=lambda hook: hook["name"])
 def test_every_hook_fails_closed_and_soon(hook: Json) -> None:
-    """What is not answered is denied; nothing is done beside answering; nobody waits for long."""
+    """What is not answered is denied; nothing is done beside answering but for pods; nobody waits for long."""
     assert hook["failurePolicy"] == "Fail"
-    assert hook["sideEffects"] == "None"
+    # What lacks of the baseline is brought before a pod is judged.
+    assert hook["sideEffects"] == ("NoneOnDryRun" if hook["name"] == PODS else "None")
     assert 1 <= hook["timeoutSeconds"] <= 10
     assert hook["matchPolicy"] == "Equivalent"
     assert hook["admissionReviewVersions"] == ["v1"]
@@ -143,8 +146,38 @@ def test_kubernetes_itself_is_left_out_and_nobody_else() -> None:
         (condition,) = [each for each in hook["matchConditions"] if each["name"] == "not-kubernetes-itself"]
         listed = ", ".join(f"'{each}'" for each in SYSTEM)
         assert condition["expression"] == f"!(request.userInfo.username in [{listed}])"
-        assert {each["name"] for each in hook["matchConditions"]} <= {"not-kubernetes-itself", "of-a-guarded-group"}
+        assert {each["name"] for each in hook["matchConditions"]} - OWN <= {
+            "not-kubernetes-itself",
+            "of-a-guarded-group",
+        }
     assert NAMESPACE_CONTROLLER.name in SYSTEM
+
+
+def test_our_own_writes_are_left_out_where_we_write() -> None:
+    """By our exact name, which is asked first: for everybody else nothing more is looked at."""
+    found = {
+        hook["name"]: condition
+        for hook in hooks()
+        for condition in hook.get("matchConditions", ())
+        if condition["name"] in OWN
+    }
+    assert {name: each["name"] for name, each in found.items()} == {
+        "validate.portcullis.dev": "not-our-own-policy",
+        "namespaces.validate.portcullis.dev": "not-our-own-state",
+        "mutate.portcullis.dev": "not-our-own-state",
+    }
+    for each in found.values():
+        assert each["expression"].startswith(f"!(request.userInfo.username == '{CONTROLLER}' && ")
+    assert found["namespaces.validate.portcullis.dev"] == found["mutate.portcullis.dev"]
+
+
+def test_a_cluster_may_do_without_the_hook_on_pods_and_no_other() -> None:
+    """All else is as shipped."""
+    without = read_shipped(TEXT, pod_gate=False)
+    assert without[MUTATING] == shipped(MUTATING)
+    left = [each for each in shipped(VALIDATING)["webhooks"] if each["name"] != PODS]
+    assert without[VALIDATING] == {**shipped(VALIDATING), "webhooks": left}
+    assert len(left) == len(hooks(VALIDATING)) - 1
 
 
 # For every covered kind.
@@ -283,6 +316,30 @@ def test_any_change_of_a_hook_is_put_back(kind: str, change: Callable[[list[Json
     assert again["webhooks"] == aim["webhooks"]
     assert again["metadata"] == {**aim["metadata"], "resourceVersion": "7"}
     assert healed(again, aim) is None
+
+
+def test_the_hook_on_pods_is_taken_out_and_put_back() -> None:
+    """By whoever runs without it, or with it again."""
+    gated, ungated = (wanted(read_shipped(TEXT, pod_gate=each)[VALIDATING], SERVICE) for each in (True, False))
+    for stored, aim in ((gated, ungated), (ungated, gated)):
+        again = healed(stored, aim)
+        assert again
+        assert again["webhooks"] == aim["webhooks"]
+
+
+def test_what_an_older_version_has_stored_is_brought_up_to_date() -> None:
+    """Before our own writes were left out, and anything was done beside answering; no other step is needed."""
+    for kind in KINDS:
+        aim = wanted(shipped(kind), SERVICE)
+        older = copy.deepcopy(aim)
+        older["metadata"]["resourceVersion"] = "7"
+        for hook in older["webhooks"]:
+            hook["sideEffects"] = "None"
+            kept = [each for each in hook.get("matchConditions", ()) if each["name"] not in OWN]
+            hook.update({"matchConditions": kept} if kept else {})
+        again = healed(older, aim)
+        assert again
+        assert (again["webhooks"], again["metadata"]["resourceVersion"]) == (aim["webhooks"], "7")
 
 
 def test_an_object_without_hooks_is_put_back() -> None:

@@ -93,7 +93,9 @@ class FromCluster:
             why = self._live.lacks() or ("" if self._begins() else "the Organization has no OrgAdmin subject")
             notes.append(f"nothing is gated: {why or 'the webhook objects are about to be made'}")
         if not self._settings.pod_gate:
-            notes.append("pods are not gated (--no-pod-gate): one may start before its namespace has its baseline")
+            notes.append(
+                "pods are not gated (--no-pod-gate): one may start before the baseline of its namespace stands"
+            )
         if self._keeper.trouble:
             notes.append(f"webhook objects: {self._keeper.trouble}")
         if self._lead:

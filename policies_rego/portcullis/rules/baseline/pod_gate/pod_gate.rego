@@ -2,7 +2,8 @@
 # title: No pod before its baseline
 # description: >-
 #   In a namespace that a baseline applies to, a pod is created only once every policy of every such baseline stands there
-#   as it has to; while a changed baseline rolls out the older one counts. Whoever creates it is asked. A namespace that
+#   as it has to; while a changed baseline rolls out the older one counts. What lacks is brought before the pod is judged,
+#   so that it starts right after its namespace; what hinders that is told. Whoever creates it is asked. A namespace that
 #   is exempt is left alone until the end of its exemption.
 # related_resources:
 #   - ref: https://kubernetes.io/docs/concepts/services-networking/network-policies/
