@@ -143,8 +143,25 @@ def test_kubernetes_itself_is_left_out_and_nobody_else() -> None:
         (condition,) = [each for each in hook["matchConditions"] if each["name"] == "not-kubernetes-itself"]
         listed = ", ".join(f"'{each}'" for each in SYSTEM)
         assert condition["expression"] == f"!(request.userInfo.username in [{listed}])"
-        assert {each["name"] for each in hook["matchConditions"]} <= {"not-kubernetes-itself", "of-a-guarded-group"}
+        known = {"not-kubernetes-itself", "of-a-guarded-group", "not-our-own-namespace"}
+        assert {each["name"] for each in hook["matchConditions"]} <= known
     assert NAMESPACE_CONTROLLER.name in SYSTEM
+
+
+def test_only_the_birth_of_our_own_namespace_is_not_asked_about() -> None:
+    """Lost, it can be made again with nobody there to ask; not with what would delete it again or hold it."""
+    conditions = {
+        hook["name"]: each["expression"]
+        for hook in hooks()
+        for each in hook.get("matchConditions", ())
+        if each["name"] == "not-our-own-namespace"
+    }
+    assert set(conditions) == {"namespaces.validate.portcullis.dev", "mutate.portcullis.dev"}
+    (expression,) = set(conditions.values())
+    assert expression == (
+        "!(request.operation == 'CREATE' && has(object.metadata.name) && object.metadata.name == 'portcullis-system' "
+        "&& !has(object.metadata.ownerReferences) && !has(object.metadata.finalizers))"
+    )
 
 
 # For every covered kind.

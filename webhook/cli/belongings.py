@@ -117,7 +117,8 @@ async def listed(cluster: Cluster, resource: Resource, namespace: str = "", **qu
             if error.status == 404:
                 return []
             raise
-        found += [each["metadata"] for each in page["items"]]
+        # Of no object it says null.
+        found += [each["metadata"] for each in page["items"] or ()]
         more = page["metadata"].get("continue") or ""
         if not more:
             return found
@@ -174,6 +175,12 @@ async def _left(cluster: Cluster, going: list[Belonging], baselines: int) -> Asy
         "namespaces with our labels",
         len(owned),
         f"kubectl label namespaces --all {' '.join(f'{DOMAIN}/{each}-' for each in labels)}",
+    )
+    notes = ("baseline", "exempt-reason", "exempt-until")
+    yield Left(
+        "annotations of these, which told the state of their baselines",
+        len(owned),
+        f"kubectl annotate namespaces --all {' '.join(f'{DOMAIN}/{each}-' for each in notes)}",
     )
     tree = [len(await listed(cluster, each)) for each in (ORGANIZATIONS, PROJECTS, WORKSPACES)]
     yield Left(

@@ -1,0 +1,197 @@
+"""`portcullis uninstall`: afterwards nothing is refused, nothing of ours runs, and what was left can be removed."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.test_serve import own
+from tests.controlplane.plane import start_plane
+from tests.e2e.guarded import PEOPLE, PROGRAM, Guarded
+from tests.e2e.manifests import BASE, CRDS, OPEN, ZERO_TRUST, documents, policy
+from tests.e2e.reading import HOOKS, MUTATING, SECRET, VALIDATING, until
+
+Json = dict[str, Any]
+
+FINALIZER = "portcullis.dev/baseline"
+BASELINES = "/apis/portcullis.dev/v1alpha1/networkbaselines"
+ALLOW_ALL = ("clusterrolebinding", "acme-tree", "--clusterrole=portcullis:tree-admin", "--group=acme-admins")
+
+
+@pytest.fixture
+def based(control_plane: Path, opa_binary: Path, tmp_path: Path) -> Iterator[Guarded]:
+    """A cluster of its own with all that is shipped, a tenant's namespace, and `serve` started by hand: no node."""
+    with ExitStack() as held:
+        plane = held.enter_context(start_plane(control_plane, tmp_path))
+        guarded = Guarded(plane, opa_binary, tmp_path, held)
+        guarded.define()
+        guarded.plant()
+        guarded.kubectl("apply", "--kustomize", str(BASE), user="root")
+        users = [f"--user={each}" for each in PEOPLE]
+        guarded.kubectl("create", "clusterrolebinding", "people", "--clusterrole=cluster-admin", *users, user="root")
+        guarded.kubectl("create", *ALLOW_ALL, user="root")
+        guarded.gate()
+        guarded.create("shop")
+        until(lambda: guarded.reader.find(rolebindings("shop"))["items"], 15)  # type: ignore[index]
+        held_by_us = json.dumps({"metadata": {"finalizers": ["example.org/theirs", FINALIZER]}})
+        patch = ("patch", "networkbaseline", "zero-trust", "--type=merge", "--patch", held_by_us)
+        guarded.kubectl(*patch, user="root")
+        yield guarded
+
+
+def rolebindings(namespace: str) -> str:
+    return f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings"
+
+
+def uninstall(guarded: Guarded, *flags: str, user: str = "root") -> "subprocess.CompletedProcess[str]":
+    """Run it; nobody can be asked."""
+    command = [PROGRAM, "uninstall", "--kubeconfig", guarded.plane.kubeconfig(user), *flags]
+    return subprocess.run(
+        command, env=own(), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=150
+    )
+
+
+def told(done: "subprocess.CompletedProcess[str]") -> Json:
+    read: Json = json.loads(done.stdout)
+    return read
+
+
+def outcomes(report: Json) -> dict[str, str]:
+    """Return what became of each object."""
+    found = {f"{each['kind']} {each['namespace']}/{each['name']}": each["outcome"] for each in report["objects"]}
+    assert len(found) == len(report["objects"])
+    return found
+
+
+def standing(guarded: Guarded) -> set[str]:
+    """Return all that the base brought and that stands, but for the namespace."""
+    built = guarded.kubectl("kustomize", str(BASE), user="root")
+    names = guarded.kubectl("get", "--filename=-", "--ignore-not-found", "--output=name", user="root", stdin=built)
+    return set(names.split()) - {"namespace/portcullis-system"}
+
+
+def end_a_namespace(guarded: Guarded) -> None:
+    """End one that holds an injected policy, as somebody who holds no role in the tree."""
+    guarded.kubectl("create", "namespace", "ending", user="stranger")
+    injected = {"app.kubernetes.io/managed-by": "portcullis", "portcullis.dev/baseline": "zero-trust"}
+    stamped = policy("ending", "zero-trust.default-deny", labels=injected)
+    guarded.kubectl("create", "--filename=-", user="stranger", stdin=documents(stamped))
+    guarded.kubectl("delete", "namespace", "ending", user="stranger")
+
+
+def test_it_takes_portcullis_out_and_leaves_what_people_made(based: Guarded) -> None:
+    """
+    First it says what it would do; then it does that while nobody answers for the hooks, and again finds nothing to do.
+
+    Afterwards everybody may what RBAC lets them, a namespace with injected policies ends, and each command that it
+    prints works: the definitions go although the baselines carried our finalizer.
+    """
+    based.stop()
+    assert "failed calling webhook" in based.refused("create", "namespace", "later", user="wanda")
+    before = standing(based)
+    assert len(before) > 20
+    plan = uninstall(based, "--dry-run")
+    assert (plan.returncode, plan.stderr) == (0, "")
+    assert plan.stdout.splitlines()[-1] == "Nothing was changed."
+    assert "portcullis:workspace-admin" in plan.stdout or "RoleBinding" in plan.stdout
+    assert standing(based) == before
+    assert based.reader.find(VALIDATING)
+    refusal = uninstall(based)
+    assert (refusal.returncode, refusal.stdout) == (2, "")
+    assert "give --yes" in refusal.stderr
+
+    done = uninstall(based, "--yes", "-o", "json")
+    assert (done.returncode, done.stderr) == (0, "")
+    report = told(done)
+    assert (report["done"], report["dry_run"], report["user"]) == (True, False, "root")
+    assert [each["kind"] for each in report["objects"]][:3] == [
+        "ValidatingWebhookConfiguration",
+        "MutatingWebhookConfiguration",
+        "Deployment",
+    ]
+    found = outcomes(report)
+    assert found.pop("NetworkBaseline /zero-trust") == "released"
+    assert set(found.values()) == {"removed"}
+    assert {"Secret portcullis-system/portcullis-tls", "RoleBinding shop/portcullis:workspace-admin"} <= set(found)
+    assert standing(based) == set()
+    for path in (MUTATING, VALIDATING, SECRET):
+        assert based.reader.find(path) is None
+    assert based.reader.read(rolebindings("shop"))["items"] == []
+    (baseline,) = based.reader.read(BASELINES)["items"]
+    assert baseline["metadata"]["finalizers"] == ["example.org/theirs"]
+    assert based.reader.specs("shop") == ZERO_TRUST
+
+    assert {each["what"].split()[0]: each["count"] for each in report["left"]} == {
+        "injected": 2,
+        "namespaces": 1,
+        "annotations": 1,
+        "objects": 7,
+        "ClusterRoleBindings": 1,
+        "our": 1,
+    }
+    # Nobody is asked any more, the backstop neither.
+    based.kubectl("create", "namespace", "later", user="stranger")
+    opened = policy("shop", "zero-trust.open", OPEN)
+    based.kubectl("create", "--filename=-", user="stranger", stdin=documents(opened))
+    again = uninstall(based, "--yes")
+    assert (again.returncode, again.stderr) == (0, "")
+    assert again.stdout.startswith("There is nothing of Portcullis to remove")
+
+    end_a_namespace(based)
+    release = json.dumps({"metadata": {"finalizers": None}})
+    based.kubectl("patch", "networkbaseline", "zero-trust", "--type=merge", "--patch", release, user="stranger")
+    for each in report["left"]:
+        based.kubectl(*each["remove"].split()[1:], user="root")
+    assert not any(name.startswith("zero-trust.default") for name in based.reader.policies("shop"))
+    shop = based.reader.namespace("shop")
+    assert shop
+    assert not [label for label in shop["metadata"]["labels"] if "portcullis" in label]
+    until(lambda: based.reader.find(BASELINES) is None, 15)
+    assert based.kubectl("delete", "--kustomize", str(CRDS), "--ignore-not-found", user="root") == ""
+    until(lambda: based.reader.namespace("portcullis-system") is None, 20)
+
+
+def test_a_portcullis_that_runs_is_left_without_rights(based: Guarded) -> None:
+    """Its hooks would be put back within a second: they stay away, for it may not write them any more."""
+    assert based.reader.find(VALIDATING)
+    done = uninstall(based, "--yes")
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    assert " are gone\n" in done.stdout
+    assert "Left as it is; to remove it, too:\n" in done.stdout
+    for path in (MUTATING, VALIDATING):
+        assert based.reader.find(path) is None
+    based.kubectl("create", "namespace", "free", user="stranger")
+    based.stop()
+
+
+def test_whoever_may_not_is_told_so_and_nothing_else_is_touched(based: Guarded) -> None:
+    """An administrator outside break-glass meets the backstop; who may list nothing is told before anything is done."""
+    before = standing(based)
+    done = uninstall(based, "--yes", "-o", "json", user="ivan")
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(
+        "portcullis: ValidatingWebhookConfiguration portcullis stands, so nothing else was removed: "
+    )
+    assert "(backstop)" in line
+    assert "break-glass group" in line
+    report = told(done)
+    assert not report["done"]
+    assert {name for name, outcome in outcomes(report).items() if outcome == "failed"} == {
+        "ValidatingWebhookConfiguration /portcullis",
+        "MutatingWebhookConfiguration /portcullis",
+    }
+    assert set(outcomes(report).values()) == {"failed", "untouched"}
+    assert standing(based) == before
+    assert based.reader.find(f"{HOOKS}/validatingwebhookconfigurations/portcullis")
+    based.kubectl("delete", "clusterrolebinding", "people", user="root")
+    until(lambda: based.plane.kubectl("get", "secrets", user="stranger", check=False).returncode, 5)
+    done = uninstall(based, "--yes", user="stranger")
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("portcullis: GET ")
+    assert line.endswith("; nothing was changed: be an administrator of the cluster")
