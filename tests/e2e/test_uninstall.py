@@ -2,7 +2,9 @@
 
 import json
 import subprocess
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -11,12 +13,13 @@ import pytest
 
 from tests.cli.test_serve import own
 from tests.controlplane.plane import start_plane
-from tests.e2e.guarded import PEOPLE, PROGRAM, Guarded
+from tests.e2e.guarded import FIRST, PEOPLE, PROGRAM, Guarded
 from tests.e2e.manifests import BASE, CRDS, OPEN, ZERO_TRUST, documents, policy
-from tests.e2e.reading import HOOKS, MUTATING, SECRET, VALIDATING, until
+from tests.e2e.reading import HOOKS, LEASE, MUTATING, SECRET, VALIDATING, until
 
 Json = dict[str, Any]
 
+HOME = "portcullis-system"
 FINALIZER = "portcullis.dev/baseline"
 BASELINES = "/apis/portcullis.dev/v1alpha1/networkbaselines"
 ALLOW_ALL = ("clusterrolebinding", "acme-tree", "--clusterrole=portcullis:tree-admin", "--group=acme-admins")
@@ -155,17 +158,61 @@ def test_it_takes_portcullis_out_and_leaves_what_people_made(based: Guarded) -> 
     until(lambda: based.reader.namespace("portcullis-system") is None, 20)
 
 
-def test_a_portcullis_that_runs_is_left_without_rights(based: Guarded) -> None:
-    """Its hooks would be put back within a second: they stay away, for it may not write them any more."""
+def running_pod() -> Json:
+    """Return a pod as our Deployment's are; no node runs it, and it is there until it is deleted."""
+    metadata = {"name": "portcullis-1", "namespace": HOME, "labels": {"app.kubernetes.io/name": "portcullis"}}
+    locked: Json = {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+        "runAsNonRoot": True,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    containers = [{"name": "portcullis", "image": "none", "securityContext": locked}]
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": containers}}
+
+
+def test_a_portcullis_that_runs_is_waited_for_and_left_without_rights(based: Guarded) -> None:
+    """
+    Until its pods have ended it puts its hooks back, each time to have them removed again.
+
+    Whatever runs on has no rights any more, so that they stay away.
+    """
     assert based.reader.find(VALIDATING)
-    done = uninstall(based, "--yes")
-    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    based.kubectl("create", "--filename=-", user="root", stdin=documents(running_pod()))
+    with ThreadPoolExecutor(1) as beside:
+        doing = beside.submit(uninstall, based, "--yes")
+        until(lambda: based.reader.find(f"/apis/apps/v1/namespaces/{HOME}/deployments/portcullis") is None, 20)
+        time.sleep(2)
+        assert not doing.done()
+        # What it needs to end well is there for as long as it runs.
+        assert based.reader.find(SECRET)
+        based.kubectl("delete", "pod", "portcullis-1", "--namespace", HOME, "--force", user="root")
+        done = doing.result()
+    assert (done.returncode, done.stderr) == (0, "portcullis: waiting for pods to end: portcullis-1\n")
     assert " are gone\n" in done.stdout
     assert "Left as it is; to remove it, too:\n" in done.stdout
     for path in (MUTATING, VALIDATING):
         assert based.reader.find(path) is None
     based.kubectl("create", "namespace", "free", user="stranger")
     based.stop()
+
+
+def test_a_portcullis_that_runs_elsewhere_as_an_administrator_is_told_of(based: Guarded) -> None:
+    """It would put the hooks back for ever: whoever stops it finds it by the holder of the lease."""
+    based.stop()
+    based.start(FIRST, f"--kubeconfig={based.plane.kubeconfig('root')}")
+    until(lambda: (based.reader.find(LEASE) or {"spec": {}})["spec"].get("holderIdentity"), 15)
+    done = uninstall(based, "--yes")
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(
+        "portcullis: somebody makes the webhook objects again: a portcullis serve that runs elsewhere"
+    )
+    assert f"_{based.processes[FIRST].child.pid}_" in line
+    based.stop()
+    again = uninstall(based, "--yes")
+    assert (again.returncode, again.stderr) == (0, "")
+    based.kubectl("create", "namespace", "free", user="stranger")
 
 
 def test_whoever_may_not_is_told_so_and_nothing_else_is_touched(based: Guarded) -> None:
