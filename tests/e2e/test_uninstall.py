@@ -1,11 +1,13 @@
 """`portcullis uninstall`: afterwards nothing is refused, nothing of ours runs, and what was left can be removed."""
 
 import json
+import os
+import pty
 import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +60,23 @@ def uninstall(guarded: Guarded, *flags: str, user: str = "root") -> "subprocess.
     )
 
 
+def decline(guarded: Guarded) -> None:
+    """Run it where somebody can be asked, who says no."""
+    leader, follower = pty.openpty()
+    with os.fdopen(leader, "r+b", buffering=0) as terminal:
+        command = [str(PROGRAM), "uninstall", "--kubeconfig", str(guarded.plane.kubeconfig("root"))]
+        process = subprocess.Popen(command, env=own(), stdin=follower, stdout=follower, stderr=follower)
+        os.close(follower)
+        terminal.write(b"n\n")
+        shown = b""
+        with suppress(OSError):  # how Linux says that the other end is closed
+            while more := terminal.read(4096):
+                shown += more
+        assert process.wait(60) == 2
+    assert b"Do it? [y/N]" in shown
+    assert b"portcullis: not confirmed: nothing was changed" in shown
+
+
 def told(done: "subprocess.CompletedProcess[str]") -> Json:
     read: Json = json.loads(done.stdout)
     return read
@@ -106,6 +125,9 @@ def test_it_takes_portcullis_out_and_leaves_what_people_made(based: Guarded) -> 
     refusal = uninstall(based)
     assert (refusal.returncode, refusal.stdout) == (2, "")
     assert "give --yes" in refusal.stderr
+
+    decline(based)
+    assert standing(based) == before
 
     done = uninstall(based, "--yes", "-o", "json")
     assert (done.returncode, done.stderr) == (0, "")
