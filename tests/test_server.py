@@ -260,13 +260,13 @@ def test_no_request_is_lost_while_it_drains(loop: Loop, tmp_path: Path) -> None:
         server.stop.seconds = 1.5
         clients = [Asking(server, trusting(tmp_path / "certs" / "ca.crt")) for _ in range(4)]
         threads = [threading.Thread(target=each.run) for each in clients]
-        for each in threads:
-            each.start()
+        for thread in threads:
+            thread.start()
         until(lambda: all(len(each.answers) > 10 for each in clients))
         begin = time.monotonic()
         server.should_exit = True
-        for each in threads:
-            each.join(20)
+        for thread in threads:
+            thread.join(20)
     assert [each.failed for each in clients] == [[]] * 4
     for each in clients:
         assert not any(closing for sent, closing in each.answers if sent < begin)

@@ -54,7 +54,7 @@ def rolebindings(namespace: str) -> str:
 
 def uninstall(guarded: Guarded, *flags: str, user: str = "root") -> "subprocess.CompletedProcess[str]":
     """Run it; nobody can be asked."""
-    command = [PROGRAM, "uninstall", "--kubeconfig", guarded.plane.kubeconfig(user), *flags]
+    command = [str(PROGRAM), "uninstall", "--kubeconfig", str(guarded.plane.kubeconfig(user)), *flags]
     return subprocess.run(
         command, env=own(), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=150
     )
