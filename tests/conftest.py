@@ -115,9 +115,7 @@ def gate_of(loop: Loop, opa_binary: Path, tree: Tree) -> Iterator[GateOf]:
         process = await stack.enter_async_context(OpaProcess(opa_binary, bundle.signed(), log=lambda _: None))
         await process.ready()
         opa = await stack.enter_async_context(LocalOpa(socket=process.socket))
-        return Gate(
-            Engine(opa, bundle.policies), lambda: tree, BREAK_GLASS_GROUPS, _ignore, mender=Hindered()
-        )
+        return Gate(Engine(opa, bundle.policies), lambda: tree, BREAK_GLASS_GROUPS, _ignore, mender=Hindered())
 
     def gate_of(bundle: Bundle) -> Gate:
         if bundle.policies.revision not in gates:

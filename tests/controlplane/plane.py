@@ -151,6 +151,11 @@ class Plane:
         self.stop_api_server()
         self.start_api_server()
 
+    def stop(self) -> None:
+        """Stop all three, as when the machine goes down; what etcd has stored stays."""
+        for each in (self._controllers, self._api_server, self._etcd):
+            each.stop()
+
     def start(self) -> None:
         """Start all three; return when the API server is ready and the controllers have begun their work."""
         self.start_etcd()

@@ -149,6 +149,7 @@ def test_kubernetes_itself_is_left_out_and_nobody_else() -> None:
         assert {each["name"] for each in hook["matchConditions"]} - OWN <= {
             "not-kubernetes-itself",
             "of-a-guarded-group",
+            "not-our-own-namespace",
         }
     assert NAMESPACE_CONTROLLER.name in SYSTEM
 
@@ -178,6 +179,22 @@ def test_a_cluster_may_do_without_the_hook_on_pods_and_no_other() -> None:
     left = [each for each in shipped(VALIDATING)["webhooks"] if each["name"] != PODS]
     assert without[VALIDATING] == {**shipped(VALIDATING), "webhooks": left}
     assert len(left) == len(hooks(VALIDATING)) - 1
+
+
+def test_only_the_birth_of_our_own_namespace_is_not_asked_about() -> None:
+    """Lost, it can be made again with nobody there to ask; not with what would delete it again or hold it."""
+    conditions = {
+        hook["name"]: each["expression"]
+        for hook in hooks()
+        for each in hook.get("matchConditions", ())
+        if each["name"] == "not-our-own-namespace"
+    }
+    assert set(conditions) == {"namespaces.validate.portcullis.dev", "mutate.portcullis.dev"}
+    (expression,) = set(conditions.values())
+    assert expression == (
+        "!(request.operation == 'CREATE' && has(object.metadata.name) && object.metadata.name == 'portcullis-system' "
+        "&& !has(object.metadata.ownerReferences) && !has(object.metadata.finalizers))"
+    )
 
 
 # For every covered kind.

@@ -2,9 +2,8 @@
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-from webhook.cluster.client import Cluster
 from webhook.cluster.resource import (
     BASELINES,
     CLUSTER_ROLE_BINDINGS,
@@ -32,6 +31,26 @@ PAGE = "500"
 _PART_OF = "app.kubernetes.io/part-of"
 _NAMES = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 """Names and labels alone: nobody's Secret is read."""
+
+
+class Cluster(Protocol):
+    """The calls on a cluster that it takes to look, and to take away."""
+
+    async def page(self, path: str, query: Mapping[str, str], accept: str, /) -> Object:
+        """Return one page of a list."""
+        ...
+
+    async def read(self, resource: Resource, name: str, namespace: str = "", /) -> Object:
+        """Return one object."""
+        ...
+
+    async def patch(self, resource: Resource, name: str, body: Object, /) -> Object:
+        """Merge into an object."""
+        ...
+
+    async def remove(self, resource: Resource, name: str, namespace: str = "", /) -> None:
+        """Delete an object in whatever version."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -117,7 +136,8 @@ async def listed(cluster: Cluster, resource: Resource, namespace: str = "", **qu
             if error.status == 404:
                 return []
             raise
-        found += [each["metadata"] for each in page["items"]]
+        # Of no object it says null.
+        found += [each["metadata"] for each in page["items"] or ()]
         more = page["metadata"].get("continue") or ""
         if not more:
             return found
@@ -175,6 +195,12 @@ async def _left(cluster: Cluster, going: list[Belonging], baselines: int) -> Asy
         len(owned),
         f"kubectl label namespaces --all {' '.join(f'{DOMAIN}/{each}-' for each in labels)}",
     )
+    notes = ("baseline", "exempt-reason", "exempt-until")
+    yield Left(
+        "annotations of these, which told the state of their baselines",
+        len(owned),
+        f"kubectl annotate namespaces --all {' '.join(f'{DOMAIN}/{each}-' for each in notes)}",
+    )
     tree = [len(await listed(cluster, each)) for each in (ORGANIZATIONS, PROJECTS, WORKSPACES)]
     yield Left(
         "objects of the tenant tree, with their kinds",
@@ -185,7 +211,7 @@ async def _left(cluster: Cluster, going: list[Belonging], baselines: int) -> Asy
     page = await cluster.page(CLUSTER_ROLE_BINDINGS.path(), {}, "application/json")
     bound = [
         each["metadata"]["name"]
-        for each in page["items"]
+        for each in page["items"] or ()
         if each["roleRef"]["name"].startswith("portcullis:") and each["metadata"]["name"] not in names
     ]
     yield Left(

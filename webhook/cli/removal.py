@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Literal
 
-from webhook.cli.belongings import HOOKS, Belonging, Belongings, listed, others_of
-from webhook.cluster.client import Cluster
+from webhook.cli.belongings import HOOKS, Belonging, Belongings, Cluster, listed, others_of
 from webhook.cluster.resource import BASELINES, PODS
 from webhook.errors import ClusterError
 from webhook.model import HOME
@@ -15,14 +14,24 @@ from webhook.model import HOME
 Outcome = Literal["removed", "released", "gone", "failed"]
 """`released`: our finalizer was taken off; `gone`: somebody else was faster; `failed`: it stands."""
 
-PODS_SECONDS = 90.0
-"""A pod has 45 s to end; one of a node that is lost never does, and has no rights any more after this."""
-LOOK_SECONDS = 0.5
-STILL_SECONDS = 3.0
-"""Without the hooks coming back: a process that runs puts them back within a second."""
 CALLS = 16
 """At once: there may be seven RoleBindings in each of ten thousand namespaces."""
 _AGAIN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """How long is waited, in seconds."""
+
+    pods: float = 90.0
+    """For our pods, which have 45 s to end; one of a node that is lost never does, and has no rights after this."""
+    still: float = 3.0
+    """Without the hooks coming back: a process that runs puts them back within a second."""
+    look: float = 0.5
+    """Between two looks."""
+
+
+WAITS = Waits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +47,10 @@ class Done:
 class Removal:
     """Does it; `tell` hears what is waited for."""
 
-    def __init__(self, cluster: Cluster, found: Belongings, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self, cluster: Cluster, found: Belongings, tell: Callable[[str], None], *, waits: Waits = WAITS
+    ) -> None:
+        self._waits = waits
         self._cluster = cluster
         self._found = found
         self._tell = tell
@@ -106,7 +118,7 @@ class Removal:
     async def _end_of_pods(self) -> None:
         """Return when our pods have ended; until then they put the hooks back, and these are removed each time."""
         clock = asyncio.get_running_loop().time
-        end = clock() + PODS_SECONDS
+        end = clock() + self._waits.pods
         told = False
         while names := [each["name"] for each in await self._pods()]:
             if not told:
@@ -116,7 +128,7 @@ class Removal:
                 self.warnings.append(f"pods that do not end: {', '.join(sorted(names))}; they have no rights any more")
                 return
             await self._sweep()
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(self._waits.look)
 
     async def _pods(self) -> list[dict[str, Any]]:
         return await listed(self._cluster, PODS, HOME, labelSelector="app.kubernetes.io/name=portcullis")
@@ -137,13 +149,13 @@ class Removal:
         """Return once the hooks have stayed away; raises `ClusterError` where somebody makes them again and again."""
         clock = asyncio.get_running_loop().time
         begin = since = clock()
-        while clock() - since < STILL_SECONDS:
+        while clock() - since < self._waits.still:
             if await self._sweep():
                 since = clock()
-            if clock() - begin > 5 * STILL_SECONDS:
+            if clock() - begin > 5 * self._waits.still:
                 who = f" (the lease was last held by {self._found.holder})" if self._found.holder else ""
                 raise ClusterError(
                     f"somebody makes the webhook objects again: a portcullis serve that runs elsewhere{who}. Stop it, "
                     "and run this again"
                 )
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(self._waits.look)
