@@ -38,7 +38,7 @@ def test_the_bundle_is_written_and_its_revision_told(tmp_path: Path) -> None:
     done = bundle(target)
     policies = read_policies(bundled_policies()).policies
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == f"{target}: {len(policies.rules)} rules, revision {policies.revision}\n"
+    assert done.stdout == f"{target}: {len(policies.rules)} rules, revision {policies.revision}, not signed\n"
     with tarfile.open(target) as archive:
         manifest = archive.extractfile(".manifest")
         assert manifest
