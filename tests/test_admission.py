@@ -391,6 +391,7 @@ def test_a_decision_is_kept_with_who_what_and_why(gate: Gate, loop: Loop) -> Non
         "authenticated": False,
         "milliseconds": 0,
         "reason": "",
+        "cause": None,
     }
     age = datetime.now(UTC) - datetime.fromisoformat(record.time)
     assert timedelta(seconds=-1) < age < timedelta(seconds=60)

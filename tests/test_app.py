@@ -500,6 +500,27 @@ def test_metrics_count_what_was_decided(loop: Loop, gate: Gate, tmp_path: Path) 
     assert "checkout" not in reply.text
 
 
+def test_what_keeps_a_decision_away_is_counted_by_cause(loop: Loop, gate: Gate, tmp_path: Path) -> None:
+    """A word for each cause, never one of the request's own."""
+    other = Policies("0" * 64, gate.policies.rules)
+    with opened(loop, LocalOpa(socket=tmp_path / "none.sock")) as none:
+        faults = {
+            "unreachable": dataclasses.replace(gate, engine=Engine(none, gate.policies)),
+            "late": dataclasses.replace(gate, engine=Engine(Silent(), gate.policies)),
+            "revision": dataclasses.replace(gate, engine=Engine(gate.opa, other)),
+            "failed": dataclasses.replace(gate, engine=Engine(Broken(ValueError("no")), gate.policies)),
+            "undecided": dataclasses.replace(gate, tree=lambda: None),
+            "unforeseen": dataclasses.replace(gate, engine=Engine(Broken(RuntimeError("no")), gate.policies)),
+        }
+        for cause, faulty in faults.items():
+            with webhook_of(loop, faulty, tmp_path) as webhook:
+                assert webhook.client.post("/validate?timeout=1s", json=MINE.review()).status_code == 200
+                lines = set(webhook.client.get("/metrics").text.splitlines())
+            assert {each for each in lines if each.startswith("portcullis_undecided_total")} == {
+                f'portcullis_undecided_total{{cause="{cause}"}} 1.0'
+            }
+
+
 def test_one_connection_carries_many_reviews(webhook: Webhook) -> None:
     """A connection is kept after an answer, a refusal included: the API server need not shake hands each time."""
     with connected(webhook) as connection:

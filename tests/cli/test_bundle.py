@@ -38,7 +38,7 @@ def test_the_bundle_is_written_and_its_revision_told(tmp_path: Path) -> None:
     done = bundle(target)
     policies = read_policies(bundled_policies()).policies
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == f"{target}: {len(policies.rules)} rules, revision {policies.revision}\n"
+    assert done.stdout == f"{target}: {len(policies.rules)} rules, revision {policies.revision}, not signed\n"
     with tarfile.open(target) as archive:
         manifest = archive.extractfile(".manifest")
         assert manifest
@@ -78,3 +78,25 @@ def test_a_misspelt_field_makes_no_bundle(copied: Path, tmp_path: Path) -> None:
     assert "input.user.nmae" in done.stderr
     assert "Traceback" not in done.stderr
     assert target.read_bytes() == b"from before"
+
+
+def test_a_bundle_is_signed_by_a_key_of_its_own(tmp_path: Path) -> None:
+    """The public key is written; of the private one nothing is left."""
+    done = bundle(tmp_path / "bundle.tar.gz", "--verification-key-out", tmp_path / "bundle.pem")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith(", signed\n")
+    assert (tmp_path / "bundle.pem").read_text().startswith("-----BEGIN PUBLIC KEY-----\n")
+    assert {each.name for each in tmp_path.iterdir()} == {"bundle.tar.gz", "bundle.pem"}
+
+
+def test_a_bundle_is_signed_by_a_key_that_is_kept(tmp_path: Path) -> None:
+    """The same key and the same policies are the same file; the public key is written where one asks for it."""
+    key = tmp_path / "key.pem"
+    made = ["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", str(key)]
+    subprocess.run(made, check=True, capture_output=True, timeout=60)
+    assert bundle(tmp_path / "a.tar.gz", "--signing-key", key).stdout.endswith(", signed\n")
+    done = bundle(tmp_path / "b.tar.gz", "--signing-key", key, "--verification-key-out", tmp_path / "public.pem")
+    assert done.returncode == 0
+    assert (tmp_path / "a.tar.gz").read_bytes() == (tmp_path / "b.tar.gz").read_bytes()
+    public = subprocess.run(["openssl", "ec", "-in", key, "-pubout"], check=True, capture_output=True, timeout=60)
+    assert (tmp_path / "public.pem").read_bytes() == public.stdout

@@ -89,6 +89,10 @@ class Serving:
         found: list[str] = state["missing"]
         return found
 
+    def metrics(self) -> str:
+        """Return the figures of /metrics."""
+        return self.client.get("/metrics").text
+
     def stop(self) -> int:
         """End it as Kubernetes does; return its exit code."""
         self.process.send_signal(signal.SIGTERM)
@@ -149,6 +153,12 @@ def refused(*arguments: str | Path, **variables: str | Path) -> list[str]:
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
     return [line for line in done.stderr.splitlines() if not line.startswith("{")]
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Path:
+    """A copy of the policies to break."""
+    return Path(shutil.copytree(bundled_policies(), tmp_path / "policies"))
 
 
 def test_it_serves_over_tls_and_ends_with_its_opa(tmp_path: Path) -> None:
@@ -215,6 +225,89 @@ def test_an_opa_that_dies_is_started_again(tmp_path: Path) -> None:
         assert serving.stop() == 0
 
 
+def test_an_opa_that_hangs_is_replaced_within_15_seconds(tmp_path: Path) -> None:
+    """Stopped, it answers nobody: that is a denial with 500, told by /readyz, until another one has taken its place."""
+    with serve(tmp_path, *usual(tmp_path)) as serving:
+        until(lambda: "portcullis_opa_up 1.0" in serving.metrics(), seconds=5)
+        begin = time.monotonic()
+        hung = serving.pid_of_opa
+        os.kill(hung, signal.SIGSTOP)
+        denial = serving.ask(MINE)
+        assert (denial["allowed"], denial["status"]["code"]) == (False, 500)
+        assert denial["status"]["details"] == {"retryAfterSeconds": 1}
+        until(lambda: serving.ask(MINE)["allowed"], seconds=15)
+        assert time.monotonic() - begin < 15
+        assert not is_alive(hung)
+        assert serving.missing() == []
+        metrics = serving.metrics()
+        assert 'portcullis_opa_ends_total{cause="hung"} 1.0' in metrics
+        assert "portcullis_opa_restarts 1.0" in metrics
+        assert re.search(r'^portcullis_undecided_total{cause="(late|unreachable)"} [1-9]', metrics, re.MULTILINE)
+        assert serving.stop() == 0
+
+
+def test_a_hung_opa_is_what_is_missing(tmp_path: Path) -> None:
+    """While it hangs /readyz says so, and so does the metric."""
+    with serve(tmp_path, *usual(tmp_path)) as serving:
+        os.kill(serving.pid_of_opa, signal.SIGSTOP)
+        seen: list[str] = []
+
+        def told_of() -> bool:
+            seen.extend(serving.missing())
+            return "OPA: it does not answer" in seen
+
+        until(told_of, seconds=15)
+        assert any(each.startswith("policies: OPA ") for each in seen)
+        until(lambda: serving.missing() == [], seconds=15)
+
+
+def test_a_tampered_bundle_is_not_loaded_and_denies_until_it_is_whole(opa_binary: Path, tmp_path: Path) -> None:
+    """An OPA that is started again with a bundle that is not ours decides nothing; why is told, and it heals."""
+    bad, wrapper = tmp_path / "bad.tar.gz", tmp_path / "opa"
+    # In the private folder of OPA, which is where it starts, just before it reads its bundle.
+    wrapper.write_text(f'#!/bin/sh\n[ "$1" = run ] && [ -e {bad} ] && cp {bad} bundle.tar.gz\nexec {opa_binary} "$@"\n')
+    wrapper.chmod(0o755)
+    with serve(tmp_path, *usual(tmp_path), PORTCULLIS_OPA=wrapper) as serving:
+        assert serving.ask(MINE)["allowed"]
+        made(bad)
+        os.kill(serving.pid_of_opa, signal.SIGKILL)
+        until(lambda: any("bundle missing .signatures.json file" in each for each in serving.missing()))
+        denial = serving.ask(MINE)
+        assert (denial["allowed"], denial["status"]["code"]) == (False, 500)
+        made(bad, "--verification-key-out", tmp_path / "key.pem")
+        until(lambda: any("failed to verify JWT signature" in each for each in serving.missing()))
+        assert serving.ask(MINE)["status"]["code"] == 500
+        assert "portcullis_opa_up 0.0" in serving.metrics()
+        bad.unlink()
+        until(lambda: serving.missing() == [], seconds=15)
+        assert serving.ask(MINE)["allowed"]
+        assert serving.stop() == 0
+
+
+def test_policies_that_change_are_loaded(copied: Path, tmp_path: Path) -> None:
+    """Other policies in the folder of --policies decide a few seconds later; broken ones do not, and that is told."""
+    link = tmp_path / "link"
+    link.symlink_to(copied)
+    with serve(tmp_path, *usual(tmp_path), "--policies", link) as serving:
+        former = serving.ready["revision"]
+        rule = copied / "portcullis" / "rules" / "rbac" / "namespace_policy" / "namespace_policy.rego"
+        whole = rule.read_text()
+        rule.write_text(f"{whole}\nmisspelt if input.user.nmae == 1\n")
+        state = until(lambda: (found := serving.client.get("/readyz").json())["notes"][1:] and found, seconds=30)
+        assert (state["ready"], state["revision"]) == (True, former)
+        assert any("input.user.nmae" in each for each in state["notes"])
+        assert serving.ask(MINE)["allowed"]
+        rule.write_text(f"{whole}\n# changed\n")
+        loaded = read_policies(copied).policies.revision
+        until(lambda: serving.client.get("/readyz").json()["revision"] == loaded, seconds=30)
+        answer = serving.ask(MINE)
+        assert (answer["allowed"], answer["auditAnnotations"]["policy-revision"]) == (True, loaded)
+        until(lambda: f'portcullis_policies_info{{revision="{loaded}"}} 1.0' in serving.metrics(), seconds=5)
+        assert 'portcullis_policy_reloads_total{outcome="loaded"} 1.0' in serving.metrics()
+        assert 'portcullis_policy_reloads_total{outcome="refused"} 1.0' in serving.metrics()
+        assert serving.stop() == 0
+
+
 def test_an_idle_client_does_not_hold_up_the_stop(tmp_path: Path) -> None:
     """Kubernetes kills after 30 s what does not end; a kept connection is no reason to wait so long."""
     with serve(tmp_path, *usual(tmp_path)) as serving:
@@ -261,12 +354,6 @@ def test_a_tree_with_mistakes_is_refused_with_every_place(broken: Path, tmp_path
     for name, what in (("organization.yaml:7", "OrgAdmn"), ("tenants.yaml:12", "projct"), ("tenants.yaml:", "project")):
         assert any(line.startswith(f"portcullis: {broken}/{name}") and what in line for line in lines), lines
     assert [line for line in lines if not re.match(r"portcullis: \S+\.yaml:\d+:\d+: ", line)] == []
-
-
-@pytest.fixture
-def copied(tmp_path: Path) -> Path:
-    """A copy of the policies to break."""
-    return Path(shutil.copytree(bundled_policies(), tmp_path / "policies"))
 
 
 def test_policies_that_call_out_are_refused(copied: Path, tmp_path: Path) -> None:
@@ -340,6 +427,15 @@ REFUSED: dict[str, tuple[list[str], str]] = {
         "FILE/.* cannot be",
     ),
     "a bundle in no folder": (["bundle", "/none/bundle.tar.gz"], "cannot write /none/bundle.tar.gz: No such file"),
+    "a bundle on a full disk": (["bundle", "/dev/full"], "cannot write /dev/full: No space left on device"),
+    "a signing key that is not there": (
+        ["bundle", "/none/bundle.tar.gz", "--signing-key", "/none/key.pem"],
+        "cannot read --signing-key /none/key.pem: No such file",
+    ),
+    "a signing key that is none": (
+        ["bundle", "/none/bundle.tar.gz", "--signing-key", "FILE"],
+        "the signing key is no private key in PEM",
+    ),
     "a bundle nowhere": (["bundle"], "[Mm]issing.*target.*See portcullis --help"),
 }
 

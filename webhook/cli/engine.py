@@ -49,6 +49,10 @@ class Source(Protocol):
         """
         ...
 
+    async def retire(self) -> None:
+        """End what decided before, when it owes no answer any more."""
+        ...
+
 
 Start = Callable[[Bundle], AbstractAsyncContextManager[tuple[LocalOpa, OpaProcess]]]
 
@@ -61,6 +65,7 @@ class OwnOpa:
     def __init__(self, start: Start) -> None:
         self._start = start
         self._held = AsyncExitStack()
+        self._former = AsyncExitStack()
 
     async def begin(self, bundle: Bundle) -> None:
         """Start the first one, which may not answer yet; raises `OpaError` or `PolicyError`."""
@@ -77,24 +82,33 @@ class OwnOpa:
         await self._process.ready(READY_SECONDS)
 
     async def take(self, bundle: Bundle) -> None:
-        """Start another one beside it, ask that from when it decides, and end this one when it owes no answer more."""
+        """Start another one beside it, and ask that from when it decides."""
         async with AsyncExitStack() as stack:
             opa, process = await stack.enter_async_context(self._start(bundle))
             await process.ready(READY_SECONDS)
             await probe(opa, bundle.policies, seconds=PROBE_SECONDS)
-            former, held = self._opa, self._held
+            self._former = self._held
+            self._former.push_async_callback(_answered, self._opa)
             self._opa, self._process, self._held = opa, process, stack.pop_all()
         self.engine.opa, self.engine.policies = opa, bundle.policies
-        try:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(DRAIN_SECONDS):
-                    await former.idle()
-        finally:
-            await held.aclose()
+
+    async def retire(self) -> None:
+        """End the former one once it has answered, or when nobody waits for it any more."""
+        await self._former.aclose()
 
     async def end(self) -> None:
-        """End it."""
-        await self._held.aclose()
+        """End it, and a former one that is there still."""
+        try:
+            await self._former.aclose()
+        finally:
+            await self._held.aclose()
+
+
+async def _answered(opa: LocalOpa) -> None:
+    """Return once an OPA owes no answer that anybody waits for."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(DRAIN_SECONDS):
+            await opa.idle()
 
 
 class RemoteOpa:
@@ -113,6 +127,9 @@ class RemoteOpa:
         """Demand other policies of it, once it has them; its people give them to it."""
         await probe(self.engine.opa, bundle.policies, seconds=PROBE_SECONDS)
         self.engine.policies = bundle.policies
+
+    async def retire(self) -> None:
+        """Return at once: nothing of ours is left."""
 
 
 @asynccontextmanager

@@ -97,6 +97,7 @@ class Reloading:
         self._tell()
         log = structlog.get_logger()
         log.info("policies loaded", revision=revision, former=current.revision, rules=len(bundle.policies.rules))
+        await self.source.retire()
 
     def _still(self, found: str, *, without: bool = False) -> bool:
         """Say whether the folder has been found so for long enough."""

@@ -38,9 +38,13 @@ class Bundle:
         manifest = {"revision": self.policies.revision, "roots": ["portcullis"], "rego_version": 1}
         return {".manifest": orjson.dumps(manifest), **self.files}
 
-    def write(self, target: Path, key: SigningKey | None = None) -> None:
-        """Write the bundle as `target` (a .tar.gz), signed where there is a key; raises OSError."""
-        target.write_bytes(packed(self.whole(), key))
+    def packed(self, key: SigningKey | None = None) -> bytes:
+        """Return the bundle as OPA loads it, a .tar.gz, signed where there is a key."""
+        return packed(self.whole(), key)
+
+    def write(self, target: Path) -> None:
+        """Write the bundle as `target`, not signed."""
+        target.write_bytes(self.packed())
 
     def signed(self) -> Signed:
         """Return the bundle signed by a key that nobody has from here on: none but this one is taken for it."""

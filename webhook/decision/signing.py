@@ -62,9 +62,11 @@ class SigningKey:
         try:
             key = load_pem_private_key(pem, password=None)
         except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-            raise SettingsError(f"it is no private key in PEM without a passphrase: {error}") from error
+            raise SettingsError(f"the signing key is no private key in PEM without a passphrase: {error}") from error
         if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
-            raise SettingsError("it is no key on P-256; `openssl ecparam -name prime256v1 -genkey -noout` makes one")
+            raise SettingsError(
+                "the signing key is not on P-256; `openssl ecparam -name prime256v1 -genkey -noout` makes one that is"
+            )
         return cls(key)
 
     def public(self) -> str:
