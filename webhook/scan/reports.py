@@ -31,8 +31,8 @@ AGAIN_SECONDS = (20.0, 40.0)
 """After so long a report is tried again that could not be written."""
 READ_SECONDS = (1800, 2700)
 """Between these it is seen anew which reports stand: somebody may have deleted one."""
-UNSERVED_SECONDS = 1.0
-"""After its definition stands a kind is served in about so long."""
+FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
+"""Between two tries to see which reports stand; after its definition came a kind is served in about a second."""
 
 
 class Writes(Source, Protocol):
@@ -108,15 +108,18 @@ class Reports:
             watch = Watch(self._cluster, DEFINITIONS, name=kind.definition, accept=METADATA, mandatory=True)
             tasks.create_task(watch.follow(_Definition(self._defined), _ignored))
             tasks.create_task(self._tell_of_all())
+            wait = FIRST_WAIT
             while True:
                 await self._served.wait()
                 try:
                     await self._read()
+                    wait = FIRST_WAIT
                     await self._write()
                 except ClusterError as error:
                     # Not served yet, or any more; or we may not.
                     self._complain(error)
-                    await asyncio.sleep(_again() if error.status != 404 else UNSERVED_SECONDS)
+                    await asyncio.sleep(wait * random.uniform(0.5, 1))  # noqa: S311 - no secret
+                    wait = min(wait * 2, LONGEST_WAIT)
 
     async def _read(self) -> None:
         """See which reports of ours stand; raises `ClusterError`."""
