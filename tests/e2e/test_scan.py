@@ -86,10 +86,6 @@ def test_a_cluster_in_use_is_told_who_would_be_refused(guarded: Guarded) -> None
         assert "in-use-lost" in scanned["orphaned"]
         both = [each["policies"] for each in scanned["findings"] if each["name"] == "low"]
         assert both == [[{"kind": "NetworkPolicy", "name": "low"}, {"kind": "NetworkPolicy", "name": "high"}]]
-        page = scan(guarded, "-n", "in-use").stdout
-        assert "in-use\n  refused   NetworkPolicy dotted.name  baseline/managed-policy\n" in page
-        assert "in-use-unowned" not in page
-        assert scan(guarded, "-n", "in-use-unowned").returncode == 0
         soften(guarded, "audit")
         code, softened = told(guarded, "-n", "in-use")
         # A rule that is never softened speaks as it does.
@@ -97,7 +93,6 @@ def test_a_cluster_in_use_is_told_who_would_be_refused(guarded: Guarded) -> None
         assert found(softened, "in-use") == {(*each, "enforce" if each in never else "audit") for each in expected}
         assert fingerprints(softened) == fingerprints(scanned)
         assert code == 1
-        assert scan(guarded, "-n", "in-use", "--fail-on", "never").returncode == 0
         soften(guarded, "enforce")
         guarded.kubectl("delete", "namespace", *places, user="root")
 

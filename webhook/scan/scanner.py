@@ -10,6 +10,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Protocol
@@ -17,27 +18,35 @@ from typing import Protocol
 import structlog
 
 from webhook.errors import NoDecisionError
-from webhook.model import RESERVED
+from webhook.model import RESERVED, Namespace, Policy
 from webhook.scan.course import Course, Queues, Sight, kept, stand_of
 from webhook.scan.finding import Finding, importance, outvoted_by
-from webhook.scan.judge import Judge
 from webhook.scan.unruled import unruled
 from webhook.scan.whole import own_policies
 from webhook.tenancy.tree import Tree
 
 AT_ONCE = 2
-SWEEP_SECONDS = 0.3
-"""Between two looks at what changed, so that what comes in one go is looked at once; longer where a look takes long."""
-RESYNC_SECONDS = (1800, 2700)
-"""Between these, everything is judged anew, whether or not anything seems to have changed."""
 PAUSE = 4.0
 """After each thing that was judged we rest for so many times as long as it took."""
 MANY = 50
 """Policies of one namespace from which on it is judged while no other such one is."""
 LONG_SECONDS, LONGEST_REST = 1.0, 300.0
 """A namespace that took longer than this rests for twice as long as it took, though not for longer than that."""
-FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
-"""Between two tries at a namespace while OPA gives no decision."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """
+    How often it looks, in seconds.
+
+    `sweep` is between two looks at what changed, so that what comes in one go is looked at once; longer where a look
+    takes long. Between the two of `resync` everything is judged anew, whether or not anything seems to have changed.
+    `again` are the first and the longest wait for OPA to answer.
+    """
+
+    sweep: float = 0.3
+    resync: tuple[float, float] = (1800, 2700)
+    again: tuple[float, float] = (1, 60)
 
 
 class Live(Protocol):
@@ -54,6 +63,18 @@ class Live(Protocol):
         ...
 
 
+class Judges(Protocol):
+    """Who is asked what the rules find; each raises `NoDecisionError` where asking again may help."""
+
+    async def policy(self, tree: Tree, policy: Policy, now: datetime, /) -> tuple[Finding, ...]:
+        """Return what they find in a policy that stands."""
+        ...
+
+    async def namespace(self, tree: Tree, namespace: Namespace, now: datetime, /) -> tuple[Finding, ...]:
+        """Return what they find in a Namespace that stands."""
+        ...
+
+
 class Teller(Protocol):
     """Who tells others of what is found; called in the loop, so it may not block."""
 
@@ -66,6 +87,9 @@ class Teller(Protocol):
         ...
 
 
+PACE = Pace()
+
+
 class Scanner:
     """
     Judges for as long as `run` runs, and tells `teller` of what changed.
@@ -73,11 +97,12 @@ class Scanner:
     `changed` are called whenever `outvoted` says something else of some namespace.
     """
 
-    def __init__(self, live: Live, judge: Judge, teller: Teller | None = None) -> None:
+    def __init__(self, live: Live, judge: Judges, teller: Teller | None = None, pace: Pace = PACE) -> None:
         self.changed: list[Callable[[], None]] = []
         self._live = live
         self._judge = judge
         self._teller = teller
+        self._pace = pace
         self._courses: dict[str, Course] = {}
         self._queues = Queues()
         self._wake = asyncio.Event()
@@ -109,7 +134,7 @@ class Scanner:
                     begin = clock()
                     soonest = self._sweep()
                     # A twentieth of the time at most goes into looking, however many namespaces there are.
-                    await asyncio.sleep(max(SWEEP_SECONDS, 19 * (clock() - begin)))
+                    await asyncio.sleep(max(self._pace.sweep, 19 * (clock() - begin)))
                     with suppress(TimeoutError):
                         async with asyncio.timeout_at(soonest):
                             await self._wake.wait()
@@ -126,7 +151,7 @@ class Scanner:
 
     async def _resync(self) -> None:
         while True:
-            await asyncio.sleep(random.uniform(*RESYNC_SECONDS))  # noqa: S311 - no secret
+            await asyncio.sleep(random.uniform(*self._pace.resync))  # noqa: S311 - no secret
             for course in self._courses.values():
                 course.judged = course.stand = None
             self._wake.set()
@@ -177,7 +202,8 @@ class Scanner:
                 await self._look(sight, course)
             except NoDecisionError as error:
                 self._failed(error)
-                course.due = clock() + min(FIRST_WAIT * 2.0 ** min(course.failures, 10), LONGEST_WAIT)
+                first, longest = self._pace.again
+                course.due = clock() + min(first * 2.0 ** min(course.failures, 10), longest)
                 course.failures += 1
             else:
                 took = clock() - begin
