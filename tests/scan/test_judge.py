@@ -19,8 +19,8 @@ from webhook.errors import NoDecisionError
 from webhook.model import BASELINE_LABEL, MANAGED_BY_LABEL, Enforcement, Namespace, Policies, Policy
 from webhook.reach.kinds import READERS, kind_of
 from webhook.scan.asking import ASKER, KINDS
-from webhook.scan.finding import Finding, Thing
-from webhook.scan.judge import LONGEST, Judge
+from webhook.scan.finding import LONGEST, Finding, Thing
+from webhook.scan.judge import Judge, OneOpa
 from webhook.tenancy.tree import Tree
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -31,7 +31,7 @@ THIRD = "0.0.0.0/3"
 @pytest.fixture(scope="module")
 def judge(gate: Gate, bundle: Bundle) -> Judge:
     """Who asks the real OPA."""
-    return Judge(gate.opa, gate.policies, {each.id: each.title for each in read_catalogue(bundle)})
+    return Judge(gate, {each.id: each.title for each in read_catalogue(bundle)})
 
 
 def standing(tree: Tree, *policies: Policy, enforcement: Mapping[str, Enforcement] | None = None) -> Tree:
@@ -214,7 +214,7 @@ def test_a_namespace_is_judged_once_it_is_stamped(
 
 def test_no_decision_at_all_is_no_finding(gate: Gate, tree: Tree, loop: Loop) -> None:
     """Where OPA has other rules it is not said that all is well; it may have ours in a moment."""
-    stale = Judge(gate.opa, Policies("another", gate.policies.rules), {})
+    stale = Judge(OneOpa(gate.opa, Policies("another", gate.policies.rules)), {})
     policy = of("open", {"podSelector": {}, "ingress": [{}]})
     with pytest.raises(NoDecisionError):
         loop.run(stale.policy(standing(tree, policy), policy, NOW))
@@ -222,7 +222,8 @@ def test_no_decision_at_all_is_no_finding(gate: Gate, tree: Tree, loop: Loop) ->
 
 def test_what_cannot_be_decided_for_good_is_found(gate: Gate, tree: Tree, loop: Loop) -> None:
     """A rule that did not run refuses everybody at the gate, and whatever else stands is judged all the same."""
-    lacking = Judge(gate.opa, Policies(gate.policies.revision, gate.policies.rules | {"guardrail/lost"}), {})
+    demanded = Policies(gate.policies.revision, gate.policies.rules | {"guardrail/lost"})
+    lacking = Judge(OneOpa(gate.opa, demanded), {})
     policy = of("well", FROM_PODS)
     (found,) = loop.run(lacking.policy(standing(tree, policy), policy, NOW))
     assert (found.rule, found.action) == ("scan/undecided", "enforce")

@@ -8,10 +8,11 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from webhook.bring import bring
 from webhook.cli.scanning import Scanning
 from webhook.cluster.client import Cluster
 from webhook.cluster.resource import NAMESPACES
-from webhook.controller import BASELINES, Controller
+from webhook.controller import BASELINES, Controller, Way
 from webhook.errors import ClusterError, SettingsError
 from webhook.leader import Leadership
 from webhook.model import CONTROLLER, HOME
@@ -39,7 +40,8 @@ async def lead(  # noqa: PLR0913 - what is done while we lead
 
     async def work() -> None:
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(Controller(live, cluster, scanning.way if scanning else BASELINES).run())
+            way = Way(scanning.see, bring) if scanning else BASELINES
+            tasks.create_task(Controller(live, cluster, way).run())
             if scanning:
                 tasks.create_task(scanning.run())
             if rights:

@@ -8,15 +8,14 @@ from pathlib import Path
 import structlog
 
 from webhook.admission import Gate
-from webhook.bring import Seen, bring, see
+from webhook.bring import Seen, see
 from webhook.cli.child import own_opa
 from webhook.cluster.client import Cluster
-from webhook.controller import Way
 from webhook.decision.binary import find_opa
 from webhook.decision.bundle import Bundle, read_policies
 from webhook.decision.catalogue import read_catalogue
 from webhook.model import Namespace
-from webhook.scan.judge import Judge
+from webhook.scan.judge import Judge, OneOpa
 from webhook.scan.report import FORMS
 from webhook.scan.reports import Reports
 from webhook.scan.scanner import Scanner
@@ -35,10 +34,9 @@ class Scanning:
         # A state that says who outvotes a baseline is the controller's to write, which these wake.
         self._scanner.changed.append(lambda: _wake(live.changed))
 
-    @property
-    def way(self) -> Way:
-        """How the controller makes a namespace right, which this scan tells who outvotes its baselines."""
-        return Way(self._see, bring)
+    def see(self, tree: Tree, namespace: Namespace) -> Seen:
+        """Look at a namespace as the controller does, and at who outvotes its baselines."""
+        return see(tree, namespace, self._scanner.outvoted(namespace.name))
 
     async def run(self) -> None:
         """Scan, for ever."""
@@ -47,13 +45,10 @@ class Scanning:
             if self._reports:
                 tasks.create_task(self._reports.run())
 
-    def _see(self, tree: Tree, namespace: Namespace) -> Seen:
-        return see(tree, namespace, self._scanner.outvoted(namespace.name))
-
 
 def judge_of(gate: Gate, policies: Path) -> Judge:
     """Return who asks what a gate asks, by the same rules, which are described in the folder `policies`."""
-    return Judge(gate.opa, gate.policies, _titles(read_policies(policies)), gate.meanings)
+    return Judge(gate, _titles(read_policies(policies)), gate.meanings)
 
 
 @asynccontextmanager
@@ -67,7 +62,7 @@ async def own_judge(policies: Path) -> AsyncIterator[Judge]:
     bundle = read_policies(policies)
     binary = await asyncio.to_thread(find_opa, environment(), say=lambda line: log.info("opa", progress=line))
     async with own_opa(binary, bundle, lambda line: log.warning("opa", line=line)) as (opa, _):
-        yield Judge(opa, bundle.policies, _titles(bundle))
+        yield Judge(OneOpa(opa, bundle.policies), _titles(bundle))
 
 
 def _titles(bundle: Bundle) -> dict[str, str]:
