@@ -26,6 +26,7 @@ class Judges:
     """Finds something in each policy whose spec says that it is bad, and in namespaces labelled so."""
 
     def __init__(self) -> None:
+        self.revision = "one"
         self.asked: list[str] = []
         self.away = False
         self.before: Callable[[str], Awaitable[None]] = _nothing
@@ -290,15 +291,45 @@ def test_one_that_takes_long_holds_up_no_other() -> None:
     scanned(script, namespaces=[live_namespace(each) for each in ("dev", "other", "small")])
 
 
-def test_everything_is_judged_anew_once_in_a_while() -> None:
-    """Though nothing seems to have changed; and what is found is told no second time."""
+def test_what_may_have_changed_by_itself_is_judged_anew_once_in_a_while() -> None:
+    """Policies, for what stands elsewhere counts, and exemptions, which end; what is found is told no second time."""
+    exempt = live_namespace("exempt", annotations={"portcullis.dev/exempt-until": "2026-12-01T00:00:00Z"})
 
     async def script(place: Place) -> None:
         await asyncio.sleep(0.4)
-        assert {"dev", "dev/one"} <= set(place.judges.asked)
-        assert (place.voted, place.heard.times) == (1, 1)
+        assert set(place.judges.asked) == {"dev/one", "exempt"}
+        assert (place.voted, place.heard.times) == (1, 3)
 
-    scanned(script, policy("one", bad=True), pace=replace(QUICK, resync=(0.2, 0.2)))
+    namespaces = [live_namespace(), live_namespace("bare"), exempt]
+    scanned(script, policy("one", bad=True), namespaces=namespaces, pace=replace(QUICK, resync=(0.2, 0.2)))
+
+
+def test_other_rules_judge_everything_anew() -> None:
+    """Whatever they say of it."""
+
+    async def script(place: Place) -> None:
+        place.judges.revision = "two"
+        await until(lambda: {"dev", "dev/one"} <= set(place.judges.asked))
+
+    scanned(script, policy("one", bad=True), pace=replace(QUICK, rules=0.01))
+
+
+def test_policies_that_changed_go_before_everything_else() -> None:
+    """Many new namespaces do not keep a hole open."""
+
+    async def slow(_: str) -> None:
+        await asyncio.sleep(0.003)
+
+    async def script(place: Place) -> None:
+        place.judges.before = slow
+        for index in range(300):
+            place.world.memory.put(NAMESPACES, live_namespace(f"new-{index}"))
+        await until(lambda: len(place.judges.asked) > 5)
+        place.world.memory.put(NETWORK_POLICIES, policy("one", bad=True))
+        await until(lambda: bool(place.scanner.outvoted("dev")))
+        assert len(place.judges.asked) < 150
+
+    scanned(script)
 
 
 def test_who_leads_again_tells_anew() -> None:

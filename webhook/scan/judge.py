@@ -70,6 +70,11 @@ class Judge:
     titles: Mapping[str, str]
     meanings: Meanings = field(default_factory=Meanings)
 
+    @property
+    def revision(self) -> str:
+        """Which rules decide now."""
+        return self.engine.policies.revision
+
     async def policy(self, tree: Tree, policy: Policy, now: datetime) -> tuple[Finding, ...]:
         """
         Return what the rules find in a policy that stands, beside the others that do, as of an aware time.
