@@ -39,16 +39,17 @@ async def _run(kubeconfig: Path | None, *, rbac: bool, reports: str, policies: P
     """Work until SIGTERM or Ctrl-C, and give the lease back."""
     # Kubernetes' client takes a third of a second to import, which the other commands need not wait for.
     from webhook.cli.leading import lead, leadership, reached  # noqa: PLC0415
-    from webhook.cli.scanning import Scanning, own_judge  # noqa: PLC0415
+    from webhook.cli.scanning import OpaApart, Scanning  # noqa: PLC0415
     from webhook.cluster.client import connected  # noqa: PLC0415
     from webhook.mirror import Mirror  # noqa: PLC0415
     from webhook.rights.keep import Rights  # noqa: PLC0415
     from webhook.tenancy.live import LiveTree  # noqa: PLC0415
 
     live = LiveTree()
-    async with connected(kubeconfig) as cluster, own_judge(policies) as judge:
+    apart = OpaApart(policies)
+    async with connected(kubeconfig) as cluster:
         rights = Rights(cluster, live) if rbac else None
-        scanning = Scanning(cluster, live, judge, reports)
+        scanning = Scanning(cluster, live, apart.judge, reports)
         await reached(cluster)
         structlog.get_logger().info("ready")
         stopped = asyncio.Event()
@@ -59,6 +60,7 @@ async def _run(kubeconfig: Path | None, *, rbac: bool, reports: str, policies: P
             for each in (
                 stopped.wait(),
                 Mirror(cluster, live).run(),
+                apart.run(),
                 lead(cluster, live, leadership(cluster), rights, scanning=scanning),
             )
         ]

@@ -1,8 +1,7 @@
 """The scan that goes on beside the controller: an OPA to ask, reports where they are wanted."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import structlog
@@ -14,7 +13,9 @@ from webhook.cluster.client import Cluster
 from webhook.decision.binary import find_opa
 from webhook.decision.bundle import Bundle, read_policies
 from webhook.decision.catalogue import read_catalogue
-from webhook.model import Namespace
+from webhook.decision.opa import Opa
+from webhook.errors import NoDecisionError, OpaError, PolicyError
+from webhook.model import Namespace, Policies
 from webhook.scan.judge import Judge, OneOpa
 from webhook.scan.report import FORMS
 from webhook.scan.reports import Reports
@@ -22,6 +23,9 @@ from webhook.scan.scanner import Scanner
 from webhook.settings import environment
 from webhook.tenancy.live import LiveTree
 from webhook.tenancy.tree import Tree
+
+AGAIN_SECONDS = 60.0
+"""After so long an OPA is looked for again that could not be had."""
 
 
 class Scanning:
@@ -51,18 +55,53 @@ def judge_of(gate: Gate, policies: Path) -> Judge:
     return Judge(gate, _titles(read_policies(policies)), gate.meanings)
 
 
-@asynccontextmanager
-async def own_judge(policies: Path) -> AsyncIterator[Judge]:
+class OpaApart:
     """
-    Run an OPA for the scan alone, for the length of the context.
+    An OPA for the scan alone, had and started beside what else is done: what is brought must not wait for it.
 
-    It may not answer yet: the scan waits for it. Raises `OpaError` or `PolicyError`.
+    While there is none, nothing is decided, and the scan waits.
     """
-    log = structlog.get_logger()
-    bundle = read_policies(policies)
-    binary = await asyncio.to_thread(find_opa, environment(), say=lambda line: log.info("opa", progress=line))
-    async with own_opa(binary, bundle, lambda line: log.warning("opa", line=line)) as (opa, _):
-        yield Judge(OneOpa(opa, bundle.policies), _titles(bundle))
+
+    def __init__(self, policies: Path) -> None:
+        self._folder = policies
+        self._running: OneOpa | None = None
+        self._titles: dict[str, str] = {}
+
+    @property
+    def opa(self) -> Opa:
+        """The OPA; raises `NoDecisionError` while there is none."""
+        if self._running is None:
+            raise NoDecisionError("there is no OPA for the scan yet", retry=True)
+        return self._running.opa
+
+    @property
+    def policies(self) -> Policies:
+        """Its policies, none while there is no OPA."""
+        return self._running.policies if self._running else Policies("", frozenset())
+
+    @property
+    def judge(self) -> Judge:
+        """Who asks it."""
+        return Judge(self, self._titles)
+
+    async def run(self) -> None:
+        """Have it, for ever; that it cannot be had is told, and tried again."""
+        log = structlog.get_logger()
+        while True:
+            try:
+                bundle = read_policies(self._folder)
+                self._titles |= _titles(bundle)
+                binary = await asyncio.to_thread(
+                    find_opa, environment(), say=lambda line: log.info("opa", progress=line)
+                )
+                async with own_opa(binary, bundle, lambda line: log.warning("opa", line=line)) as (opa, _):
+                    self._running = OneOpa(opa, bundle.policies)
+                    await asyncio.Event().wait()
+            except (OpaError, PolicyError) as error:
+                log.warning("no scan", error=str(error))
+            finally:
+                self._running = None
+            await asyncio.sleep(AGAIN_SECONDS)
 
 
 def _titles(bundle: Bundle) -> dict[str, str]:
