@@ -64,8 +64,7 @@ class ServeSettings:
             raise SettingsError(
                 f"--client-ca {self.client_ca} is no file: give the CA of the API server's client certificate"
             )
-        if self.opa_url and not self.opa_url.startswith(("http://", "https://", "unix://")):
-            raise SettingsError(f"--opa-url {self.opa_url!r} has to begin with http://, https:// or unix://")
+        _check_opa_url(self.opa_url)
         if "" in self.break_glass_groups:
             raise SettingsError("--break-glass-group is empty: name a group")
         return self
@@ -96,6 +95,8 @@ class ControllerSettings:
     """Whether it keeps the bindings of the tree's roles."""
     reports: str = "openreports"
     """The form of the reports that the scan writes; `none` for none."""
+    opa_url: str | None = None
+    """An OPA that runs already; otherwise one is started for the scan."""
     host: str = EVERY_ADDRESS
     """Address of /healthz, /readyz and /metrics."""
     port: int = 8080
@@ -104,12 +105,18 @@ class ControllerSettings:
     def check(self) -> "ControllerSettings":
         """Return itself; raises `SettingsError` for what cannot be followed."""
         _check_kubeconfig(self.kubeconfig)
+        _check_opa_url(self.opa_url)
         return self
 
 
 def _check_kubeconfig(path: Path | None) -> None:
     if path and not path.is_file():
         raise SettingsError(f"--kubeconfig {path} is no file: give one that kubectl can use")
+
+
+def _check_opa_url(url: str | None) -> None:
+    if url and not url.startswith(("http://", "https://", "unix://")):
+        raise SettingsError(f"--opa-url {url!r} has to begin with http://, https:// or unix://")
 
 
 def _callable(url: str) -> bool:

@@ -20,7 +20,7 @@ from tests.bench.clustered import POLICIES, Api, gated, install, one_plane, port
 from tests.bench.figures import Figure
 from tests.bench.served import MEGABYTE
 from tests.controlplane.plane import Plane
-from webhook.controller import RESYNC_SECONDS
+from webhook.course import RESYNC_SECONDS
 
 Json = dict[str, Any]
 

@@ -16,7 +16,7 @@ def apart(world: World, *, met: bool = True) -> _Apart:
     """Return a controller in a cluster in memory, which it has reached."""
     cluster: Any = world.memory
     lead = Lead.of(cluster, world.live, CollectorRegistry(), rbac=False)
-    return _Apart(cluster, world.live, Mirror(cluster, world.live), lead, met)
+    return _Apart(cluster, world.live, lead, Mirror(cluster, world.live), met=met)
 
 
 ACME: Json = thing("acme", {"baselines": ["zero-trust"]})

@@ -17,7 +17,14 @@ from webhook.rights.wanted import CREATOR, NAMES
 pytestmark = pytest.mark.usefixtures("home", "kinds")
 
 ACCESS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
-FOREIGN = {"cilium.io", "policy.networking.k8s.io", "crd.projectcalico.org", "projectcalico.org"}
+FOREIGN = {
+    "cilium.io",
+    "policy.networking.k8s.io",
+    "crd.projectcalico.org",
+    "projectcalico.org",
+    "openreports.io",
+    "wgpolicyk8s.io",
+}
 """The groups that others bring."""
 
 

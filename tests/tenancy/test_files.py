@@ -644,3 +644,17 @@ def test_any_manifest_is_loaded_or_refused_at_a_line(
         assert error.file == file
         assert error.line or "there is no Organization" in error.what
         assert error.what
+
+
+def test_where_each_thing_stands_is_known(tmp_path: Path) -> None:
+    """By kind, namespace and name: whoever tells of it can point at its line; policies may stand where nothing does."""
+    file = tmp_path / "tree.yaml"
+    file.write_text(
+        "apiVersion: portcullis.dev/v1alpha1\nkind: Organization\nmetadata: {name: acme}\nspec: {}\n---\n"
+        "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: web, namespace: dev}\nspec: {}\n"
+    )
+    loading = load_tree(file)
+    places = {key: (each.file, each.line) for key, each in loading.places.items()}
+    assert places == {("Organization", "", "acme"): (file, 1), ("NetworkPolicy", "dev", "web"): (file, 6)}
+    assert loading.tree
+    assert loading.tree.with_policies() == {"dev"}

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from webhook.cli.beside import listening, until_ended
 from webhook.cli.errors import unwrapped
 from webhook.cli.leading import Lead, reached
-from webhook.cli.scanning import own_judge
+from webhook.cli.scanning import OpaApart
 from webhook.cluster.client import Cluster, connected
 from webhook.health import Health, create_health_app
 from webhook.mirror import Mirror
@@ -23,10 +23,12 @@ from webhook.tenancy.live import LiveTree
 
 async def run(settings: ControllerSettings) -> None:
     """Work until SIGTERM; raises `PortcullisError` for what keeps it from starting or from going on."""
-    async with connected(settings.kubeconfig) as cluster, own_judge(settings.policies) as judge:
+    async with connected(settings.kubeconfig) as cluster:
         registry, live = CollectorRegistry(), LiveTree()
         lead = Lead.of(cluster, live, registry, rbac=settings.rbac)
-        apart = _Apart(cluster, live, Mirror(cluster, live), lead, partial(lead.run, judge, settings.reports))
+        opa = OpaApart(settings.policies, settings.opa_url)
+        leading = partial(lead.run, opa.judge, settings.reports)
+        apart = _Apart(cluster, live, lead, Mirror(cluster, live), (opa.run, leading))
         app = create_health_app(Health(apart.missing, apart.notes), apart.role, registry)
         await apart.run(Server.of(app, settings.host, settings.port, tls=None))
 
@@ -37,10 +39,10 @@ class _Apart:
 
     cluster: Cluster
     live: LiveTree
-    mirror: Mirror
     lead: Lead
-    work: Callable[[], Coroutine[Any, Any, None]]
-    """What is done from when the API server has let us begin."""
+    mirror: Mirror
+    work: tuple[Callable[[], Coroutine[Any, Any, None]], ...] = ()
+    """What is done beside the watches, from when the API server has let us begin."""
     met: bool = False
 
     def missing(self) -> list[str]:
@@ -85,7 +87,8 @@ class _Apart:
         structlog.get_logger().info("ready", url=f"http://{f'[{host}]' if ':' in host else host}:{port}")
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.mirror.run())
-            tasks.create_task(self.work())
+            for each in self.work:
+                tasks.create_task(each())
 
     def _first_day(self) -> bool:
         """Say whether nobody has made an Organization yet."""

@@ -7,7 +7,7 @@ import typer
 import uvloop
 
 from webhook.cli.logs import log_to_stderr
-from webhook.cli.options import Kubeconfig, NoRbac, Policies, Reports
+from webhook.cli.options import Kubeconfig, NoRbac, OpaUrl, Policies, Reports
 from webhook.settings import EVERY_ADDRESS, ControllerSettings, bundled_policies
 
 
@@ -26,6 +26,7 @@ def controller(  # noqa: PLR0913 - a flag each
     ] = 8080,
     reports: Reports = "openreports",
     policies: Policies = None,
+    opa_url: OpaUrl = None,
 ) -> None:
     """
     Bring every namespace its baselines and its roles' bindings and keep them, without answering reviews.
@@ -41,6 +42,7 @@ def controller(  # noqa: PLR0913 - a flag each
         port=port,
         reports=reports,
         policies=policies or bundled_policies(),
+        opa_url=opa_url,
     ).check()
     # Kubernetes' client takes a third of a second to import, which the other commands need not wait for.
     from webhook.cli.apart import run  # noqa: PLC0415

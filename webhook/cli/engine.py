@@ -136,7 +136,7 @@ class RemoteOpa:
 async def started(settings: ServeSettings, bundle: Bundle, metrics: OpaMetrics) -> AsyncIterator[Source]:
     """Run the source for the length of the context; raises `OpaError`, `PolicyError` or `SettingsError`."""
     if settings.opa_url:
-        async with _remote(settings.opa_url) as opa:
+        async with remote(settings.opa_url) as opa:
             yield RemoteOpa(opa, bundle)
         return
     log = structlog.get_logger()
@@ -154,7 +154,8 @@ async def started(settings: ServeSettings, bundle: Bundle, metrics: OpaMetrics) 
         await own.end()
 
 
-def _remote(url: str) -> LocalOpa:
+def remote(url: str) -> LocalOpa:
+    """Return the client of an OPA that others run; raises `SettingsError` for a URL that names none."""
     parts = urlsplit(url)
     if parts.scheme == "unix":
         if parts.netloc or not parts.path:

@@ -37,6 +37,14 @@ NoRbac: TypeAlias = Annotated[
         envvar="PORTCULLIS_NO_RBAC",
     ),
 ]
+OpaUrl: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        help="An OPA that runs already with the bundle of `portcullis bundle` (http://, https://, unix://).",
+        envvar="PORTCULLIS_OPA_URL",
+        show_default="start one",
+    ),
+]
 Reports: TypeAlias = Annotated[
     Literal["openreports", "wgpolicyk8s", "none"],
     typer.Option(

@@ -100,7 +100,7 @@ class _Work:
         from webhook.decision.binary import find_opa  # noqa: PLC0415
         from webhook.decision.bundle import read_policies  # noqa: PLC0415
         from webhook.decision.catalogue import read_catalogue  # noqa: PLC0415
-        from webhook.scan.judge import Judge  # noqa: PLC0415
+        from webhook.scan.judge import Judge, OneOpa  # noqa: PLC0415
         from webhook.scan.whole import scan as judged  # noqa: PLC0415
 
         bundle = read_policies(self._policies)
@@ -111,7 +111,7 @@ class _Work:
         binary = await asyncio.to_thread(find_opa, environment(), say=_tell)
         async with own_opa(binary, bundle, _keep_quiet) as (opa, process):
             await process.ready(READY_SECONDS)
-            judge = Judge(opa, bundle.policies, {each.id: each.title for each in catalogue})
+            judge = Judge(OneOpa(opa, bundle.policies), {each.id: each.title for each in catalogue})
             with _progress() as told:
                 found = await judged(judge, tree, names, datetime.now(UTC), told=told)
         return Scanned(found, catalogue, bundle.policies.revision, places)

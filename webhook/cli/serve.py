@@ -8,7 +8,7 @@ import typer
 import uvloop
 
 from webhook.cli.logs import log_to_stderr
-from webhook.cli.options import BreakGlassGroup, Kubeconfig, NoRbac, Policies, Reports, Tenancy
+from webhook.cli.options import BreakGlassGroup, Kubeconfig, NoRbac, OpaUrl, Policies, Reports, Tenancy
 from webhook.settings import (
     BREAK_GLASS_GROUPS,
     EVERY_ADDRESS,
@@ -49,14 +49,7 @@ def serve(  # noqa: PLR0913 - a flag each
     no_rbac: NoRbac = False,
     reports: Reports = "openreports",
     policies: Policies = None,
-    opa_url: Annotated[
-        str | None,
-        typer.Option(
-            help="An OPA that runs already with the bundle of `portcullis bundle` (http://, https://, unix://).",
-            envvar="PORTCULLIS_OPA_URL",
-            show_default="start one",
-        ),
-    ] = None,
+    opa_url: OpaUrl = None,
     host: Annotated[
         str | None,
         typer.Option(

@@ -1,7 +1,7 @@
 """How it goes with each namespace that is scanned, and which of them wait."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -47,6 +47,19 @@ class Course:
         """Say whether nothing changed since it was judged."""
         return self.judged is not None and all(mine is theirs for mine, theirs in zip(sight, self.judged, strict=True))
 
+    def begin(self) -> None:
+        """Have all of it judged anew, and told; what was found counts until then."""
+        self.judged = self.stand = self.told = None
+        self.busy = False
+
+    def doubt(self) -> None:
+        """Have judged anew what may have changed though nothing of it did: by the time, or by what stands elsewhere."""
+        exempt = self.stand is not None and any(each is not None for each in self.stand.exemption)
+        if self.own or exempt:
+            self.judged = None
+        if exempt:
+            self.stand = None
+
     def policies_as_judged(self, sight: Sight, own: tuple[Policy, ...]) -> bool:
         """Say whether nothing changed that counts for its policies: what is injected does not."""
         before = self.judged
@@ -59,27 +72,37 @@ class Course:
         )
 
 
+URGENT, SOON, LATER = range(3)
+"""How long a namespace may wait: one whose policies changed, one that has policies, any other."""
+
+
 @dataclass(slots=True)
 class Queues:
-    """The namespaces that wait, those first that changed; each in one queue at most."""
+    """The namespaces that wait, each in one queue at most."""
 
-    urgent: dict[str, None] = field(default_factory=dict)
-    others: dict[str, None] = field(default_factory=dict)
+    waiting: tuple[dict[str, None], dict[str, None], dict[str, None]] = field(default_factory=lambda: ({}, {}, {}))
     filled: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def put(self, name: str, *, urgent: bool) -> None:
-        """Have a namespace wait."""
-        if urgent:
-            self.others.pop(name, None)
-            self.urgent[name] = None
-        elif name not in self.urgent:
-            self.others[name] = None
+    def put(self, name: str, rank: int) -> None:
+        """Have a namespace wait, no longer than it would have."""
+        before = next((at for at, queue in enumerate(self.waiting) if name in queue), None)
+        if before is None or rank < before:
+            self.drop(name)
+            self.waiting[rank][name] = None
         self.filled.set()
 
     def drop(self, name: str) -> None:
         """Have it wait no more."""
-        self.urgent.pop(name, None)
-        self.others.pop(name, None)
+        for queue in self.waiting:
+            queue.pop(name, None)
+
+    def take(self, last: int, ready: Callable[[str], bool]) -> tuple[str, int] | None:
+        """Return the first that is ready, of the ranks up to `last`, and its rank; None for none."""
+        for rank, queue in enumerate(self.waiting[: last + 1]):
+            if name := next(filter(ready, queue), None):
+                del queue[name]
+                return name, rank
+        return None
 
 
 def stand_of(sight: Sight) -> Stand:

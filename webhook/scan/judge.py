@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
-from typing import Literal
+from typing import Literal, NamedTuple, Protocol
 
 from webhook.decision.document import Document
 from webhook.decision.opa import Opa, decide, mutate
@@ -41,14 +41,39 @@ _DIRECTIONS: tuple[Literal["ingress", "egress"], ...] = ("ingress", "egress")
 _EVERYTHING = Grant("OrgAdmin", (Subject("User", ASKER),))
 
 
-@dataclass(frozen=True, slots=True)
-class Judge:
-    """What it takes to ask: an OPA with the rules of `policies`, and the title of each of them."""
+class Engine(Protocol):
+    """What decides at a time: an OPA, and the policies that it has to have."""
+
+    @property
+    def opa(self) -> Opa:
+        """The OPA."""
+        ...
+
+    @property
+    def policies(self) -> Policies:
+        """Its policies."""
+        ...
+
+
+class OneOpa(NamedTuple):
+    """An OPA with the same policies for as long as it runs."""
 
     opa: Opa
     policies: Policies
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """What it takes to ask: who decides by the rules, and the title of each of them."""
+
+    engine: Engine
     titles: Mapping[str, str]
     meanings: Meanings = field(default_factory=Meanings)
+
+    @property
+    def revision(self) -> str:
+        """Which rules decide now."""
+        return self.engine.policies.revision
 
     async def policy(self, tree: Tree, policy: Policy, now: datetime) -> tuple[Finding, ...]:
         """
@@ -76,7 +101,7 @@ class Judge:
     async def _of_namespace(self, namespace: Namespace, tree: Tree, now: datetime) -> tuple[Finding, ...]:
         asked = namespace_asked(namespace)
         document = self._document(asked, tree, now)
-        mutation = await mutate(self.opa, document, self.policies, seconds=SECONDS)
+        mutation = await mutate(self.engine.opa, document, self.engine.policies, seconds=SECONDS)
         raw = asked.object.raw if asked.object else {}
         stamped = namespace_changed(applied(raw, patch_of(raw["metadata"], mutation.changes)))
         violations = await self._violations(self._document(stamped, tree, now))
@@ -90,7 +115,7 @@ class Judge:
         return replace(document, tenants={**document.tenants, key: organization})
 
     async def _violations(self, document: Document) -> tuple[Violation, ...]:
-        decision = await decide(self.opa, document, self.policies, seconds=SECONDS)
+        decision = await decide(self.engine.opa, document, self.engine.policies, seconds=SECONDS)
         return tuple(each for each in decision.violations if not each.rule.startswith(WHO))
 
     async def _together(self, document: Document, fired: set[str]) -> Mapping[str, frozenset[str]]:

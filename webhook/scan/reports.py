@@ -23,16 +23,26 @@ from webhook.scan.report import NAME, Content, Form, content_of, manifest, read_
 
 Object = dict[str, Any]
 
-PAUSE_SECONDS = 0.02
-"""Between two reports, so that many of them leave the API server to others."""
-CLUSTER_SECONDS = 2.0
-"""Between two writings of the report on all namespaces: what comes in one go is told at once."""
-AGAIN_SECONDS = (20.0, 40.0)
-"""After so long a report is tried again that could not be written."""
-READ_SECONDS = (1800, 2700)
-"""Between these it is seen anew which reports stand: somebody may have deleted one."""
-UNSERVED_SECONDS = 1.0
-"""After its definition stands a kind is served in about so long."""
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """
+    How often it writes, in seconds.
+
+    `pause` is between two reports, so that many of them leave the API server to others, `every` between two writings
+    of the report on all namespaces. Between the two of `again` one is tried again that could not be written, and
+    between those of `read` it is seen anew which stand: somebody may have deleted one. `served` are the first and the
+    longest wait until they can be read; after its definition came a kind is served in about a second.
+    """
+
+    pause: float = 0.02
+    every: float = 2.0
+    again: tuple[float, float] = (20, 40)
+    read: tuple[float, float] = (1800, 2700)
+    served: tuple[float, float] = (0.5, 30)
+
+
+PACE = Pace()
 
 
 class Writes(Source, Protocol):
@@ -70,9 +80,10 @@ class _Stored:
 class Reports:
     """Keeps the reports for as long as `run` runs, by what it is told."""
 
-    def __init__(self, cluster: Writes, form: Form) -> None:
+    def __init__(self, cluster: Writes, form: Form, pace: Pace = PACE) -> None:
         self._cluster = cluster
         self._form = form
+        self._pace = pace
         self._told: dict[str, _Told] = {}
         self._stored: dict[str, _Stored] = {}
         """By namespace; the one on all namespaces by an empty name."""
@@ -108,15 +119,19 @@ class Reports:
             watch = Watch(self._cluster, DEFINITIONS, name=kind.definition, accept=METADATA, mandatory=True)
             tasks.create_task(watch.follow(_Definition(self._defined), _ignored))
             tasks.create_task(self._tell_of_all())
+            first, longest = self._pace.served
+            wait = first
             while True:
                 await self._served.wait()
                 try:
                     await self._read()
+                    wait = first
                     await self._write()
                 except ClusterError as error:
                     # Not served yet, or any more; or we may not.
                     self._complain(error)
-                    await asyncio.sleep(_again() if error.status != 404 else UNSERVED_SECONDS)
+                    await asyncio.sleep(wait * random.uniform(0.5, 1))  # noqa: S311 - no secret
+                    wait = min(wait * 2, longest)
 
     async def _read(self) -> None:
         """See which reports of ours stand; raises `ClusterError`."""
@@ -134,7 +149,7 @@ class Reports:
 
     async def _write(self) -> None:
         """Write what waits until it is time to see anew what stands; raises `ClusterError` where it cannot."""
-        definition, until = self._definition, asyncio.get_running_loop().time() + random.uniform(*READ_SECONDS)  # noqa: S311
+        definition, until = self._definition, asyncio.get_running_loop().time() + _between(self._pace.read)
         while self._definition == definition:
             if not self._waiting:
                 self._filled.clear()
@@ -153,10 +168,10 @@ class Reports:
                     raise
                 if not _ended(error):
                     self._complain(error)
-                    asyncio.get_running_loop().call_later(_again(), self._wait, name)
+                    asyncio.get_running_loop().call_later(_between(self._pace.again), self._wait, name)
             else:
                 self._trouble = ""
-            await asyncio.sleep(PAUSE_SECONDS)
+            await asyncio.sleep(self._pace.pause)
 
     async def _put(self, namespace: str) -> None:
         """Bring one report to what is found; raises `ClusterError`."""
@@ -206,7 +221,7 @@ class Reports:
         """Have the report on all namespaces written from time to time, if it may have changed."""
         while True:
             await self._all.wait()
-            await asyncio.sleep(CLUSTER_SECONDS)
+            await asyncio.sleep(self._pace.every)
             self._all.clear()
             self._waiting[""] = None
             self._filled.set()
@@ -226,8 +241,8 @@ class Reports:
             self._trouble = str(error)
 
 
-def _again() -> float:
-    return random.uniform(*AGAIN_SECONDS)  # noqa: S311 - no secret
+def _between(seconds: tuple[float, float]) -> float:
+    return random.uniform(*seconds)  # noqa: S311 - no secret
 
 
 def _stored(thing: Object) -> _Stored:
@@ -245,8 +260,8 @@ def _of_namespaces(findings: Iterable[Finding]) -> list[Finding]:
 
 def _of_policies(form: Form, told: _Told) -> Content:
     findings = [each for each in told.findings if each.thing.kind != "Namespace"]
-    policies = told.judged - 1
-    return content_of(form, findings, policies - len({each.thing for each in findings}))
+    # What a rule finds something in was judged; an injected policy that is told of was not.
+    return content_of(form, findings, told.judged - 1 - len({each.thing for each in findings if each.ruled}))
 
 
 def _ignored(error: ClusterError | None) -> None:

@@ -2,14 +2,15 @@
 Judges what stands again and again, for as long as it runs: what changed at once, and everything once in a while.
 
 It runs beside the controller of the leader and takes what is left of the machine: two things at a time at most, and
-after each of them a pause of several times as long as it took. What changed goes first, and one namespace that takes
-long holds up no other. What nobody changed costs a few comparisons.
+after each of them a pause of several times as long as it took. Policies that changed go first, and one namespace that
+takes long holds up no other. What nobody changed costs a few comparisons.
 """
 
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Protocol
@@ -17,27 +18,35 @@ from typing import Protocol
 import structlog
 
 from webhook.errors import NoDecisionError
-from webhook.model import RESERVED
-from webhook.scan.course import Course, Queues, Sight, kept, stand_of
+from webhook.model import RESERVED, Namespace, Policy
+from webhook.scan.course import LATER, SOON, URGENT, Course, Queues, Sight, kept, stand_of
 from webhook.scan.finding import Finding, importance, outvoted_by
-from webhook.scan.judge import Judge
 from webhook.scan.unruled import unruled
 from webhook.scan.whole import own_policies
 from webhook.tenancy.tree import Tree
 
-AT_ONCE = 2
-SWEEP_SECONDS = 0.3
-"""Between two looks at what changed, so that what comes in one go is looked at once; longer where a look takes long."""
-RESYNC_SECONDS = (1800, 2700)
-"""Between these, everything is judged anew, whether or not anything seems to have changed."""
-PAUSE = 4.0
-"""After each thing that was judged we rest for so many times as long as it took."""
+PAUSES = (4.0, 4.0, 9.0)
+"""By rank: after each thing that was judged we rest for so many times as long as it took."""
 MANY = 50
 """Policies of one namespace from which on it is judged while no other such one is."""
-LONG_SECONDS, LONGEST_REST = 1.0, 300.0
+LONG_SECONDS, LONGEST_REST = 5.0, 300.0
 """A namespace that took longer than this rests for twice as long as it took, though not for longer than that."""
-FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
-"""Between two tries at a namespace while OPA gives no decision."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """
+    How often it looks, in seconds.
+
+    `sweep` is between two looks at what changed, so that what comes in one go is looked at once; longer where a look
+    takes long. Between the two of `resync` everything is judged anew, whether or not anything seems to have changed.
+    `again` are the first and the longest wait for OPA to answer; `rules` is between two looks at which rules decide.
+    """
+
+    sweep: float = 0.3
+    resync: tuple[float, float] = (1800, 2700)
+    again: tuple[float, float] = (1, 60)
+    rules: float = 5
 
 
 class Live(Protocol):
@@ -54,6 +63,23 @@ class Live(Protocol):
         ...
 
 
+class Judges(Protocol):
+    """Who is asked what the rules find; each raises `NoDecisionError` where asking again may help."""
+
+    @property
+    def revision(self) -> str:
+        """Which rules they are."""
+        ...
+
+    async def policy(self, tree: Tree, policy: Policy, now: datetime, /) -> tuple[Finding, ...]:
+        """Return what they find in a policy that stands."""
+        ...
+
+    async def namespace(self, tree: Tree, namespace: Namespace, now: datetime, /) -> tuple[Finding, ...]:
+        """Return what they find in a Namespace that stands."""
+        ...
+
+
 class Teller(Protocol):
     """Who tells others of what is found; called in the loop, so it may not block."""
 
@@ -66,18 +92,22 @@ class Teller(Protocol):
         ...
 
 
+PACE = Pace()
+
+
 class Scanner:
     """
     Judges for as long as `run` runs, and tells `teller` of what changed.
 
-    `changed` are called whenever `outvoted` says something else of some namespace.
+    `changed` are called with the name of a namespace whenever `outvoted` says something else of it.
     """
 
-    def __init__(self, live: Live, judge: Judge, teller: Teller | None = None) -> None:
-        self.changed: list[Callable[[], None]] = []
+    def __init__(self, live: Live, judge: Judges, teller: Teller | None = None, pace: Pace = PACE) -> None:
+        self.changed: list[Callable[[str], None]] = []
         self._live = live
         self._judge = judge
         self._teller = teller
+        self._pace = pace
         self._courses: dict[str, Course] = {}
         self._queues = Queues()
         self._wake = asyncio.Event()
@@ -101,15 +131,16 @@ class Scanner:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._resync())
-                for _ in range(AT_ONCE):
-                    tasks.create_task(self._work())
+                tasks.create_task(self._follow_rules())
+                for last in (LATER, SOON):
+                    tasks.create_task(self._work(last))
                 clock = asyncio.get_running_loop().time
                 while True:
                     self._wake.clear()
                     begin = clock()
                     soonest = self._sweep()
                     # A twentieth of the time at most goes into looking, however many namespaces there are.
-                    await asyncio.sleep(max(SWEEP_SECONDS, 19 * (clock() - begin)))
+                    await asyncio.sleep(max(self._pace.sweep, 19 * (clock() - begin)))
                     with suppress(TimeoutError):
                         async with asyncio.timeout_at(soonest):
                             await self._wake.wait()
@@ -121,15 +152,25 @@ class Scanner:
         self._queues = Queues()
         self._many = False
         for course in self._courses.values():
-            course.judged = course.stand = course.told = None
-            course.busy = False
+            course.begin()
 
     async def _resync(self) -> None:
         while True:
-            await asyncio.sleep(random.uniform(*RESYNC_SECONDS))  # noqa: S311 - no secret
+            await asyncio.sleep(random.uniform(*self._pace.resync))  # noqa: S311 - no secret
             for course in self._courses.values():
-                course.judged = course.stand = None
+                course.doubt()
             self._wake.set()
+
+    async def _follow_rules(self) -> None:
+        """Judge everything anew by other rules, once they are those that decide."""
+        revision = self._judge.revision
+        while True:
+            await asyncio.sleep(self._pace.rules)
+            if self._judge.revision != revision:
+                revision = self._judge.revision
+                for course in self._courses.values():
+                    course.judged = course.stand = None
+                self._wake.set()
 
     def _sweep(self) -> float | None:
         """Have judged what changed; return when the first one that rests is due, None for none."""
@@ -149,8 +190,7 @@ class Scanner:
             if course.due > now:
                 soonest = course.due if soonest is None else min(soonest, course.due)
                 continue
-            changed = course.judged is None or course.judged.policies is not sight.policies
-            self._queues.put(namespace.name, urgent=changed and bool(own_policies(tree, namespace.name)))
+            self._queues.put(namespace.name, _rank(course, sight))
         for name in self._courses.keys() - lasting:
             self._forget(name)
         return soonest
@@ -161,23 +201,28 @@ class Scanner:
         if self._teller:
             self._teller.forget(name)
 
-    async def _work(self) -> None:
-        """Judge one namespace after the other, for ever."""
+    async def _work(self, last: int) -> None:
+        """Judge one namespace of the ranks up to `last` after the other, for ever."""
         clock = asyncio.get_running_loop().time
         while True:
-            taken = self._take()
-            if taken is None:
+            taken = self._queues.take(last, self._ready)
+            tree = self._live.tree
+            if taken is None or tree is None:
                 self._queues.filled.clear()
                 await self._queues.filled.wait()
                 continue
-            sight, course, many = taken
+            name, rank = taken
+            course, policies = self._courses[name], tree.policies_in(name)
+            sight = Sight(tree, tree.namespaces[name], policies)
+            many = len(policies) > MANY
             begin = clock()
             course.busy, self._many = True, self._many or many
             try:
-                await self._look(sight, course)
+                await self._look(sight, course, PAUSES[rank])
             except NoDecisionError as error:
                 self._failed(error)
-                course.due = clock() + min(FIRST_WAIT * 2.0 ** min(course.failures, 10), LONGEST_WAIT)
+                first, longest = self._pace.again
+                course.due = clock() + min(first * 2.0 ** min(course.failures, 10), longest)
                 course.failures += 1
             else:
                 took = clock() - begin
@@ -191,36 +236,30 @@ class Scanner:
                 self._queues.filled.set()
                 self._wake.set()
 
-    def _take(self) -> tuple[Sight, Course, bool] | None:
-        """Return the next namespace that may be judged now, None for none."""
-        tree = self._live.tree
-        for queue in (self._queues.urgent, self._queues.others):
-            for name in list(queue):
-                namespace = tree.namespaces.get(name) if tree else None
-                course = self._courses.get(name)
-                if tree is None or namespace is None or course is None or course.busy:
-                    del queue[name]
-                    continue
-                policies = tree.policies_in(name)
-                if (many := len(policies) > MANY) and self._many:
-                    continue
-                del queue[name]
-                return Sight(tree, namespace, policies), course, many
-        return None
+    def _ready(self, name: str) -> bool:
+        """Say whether a namespace may be judged now."""
+        tree, course = self._live.tree, self._courses.get(name)
+        if tree is None or course is None or course.busy or name not in tree.namespaces:
+            return False
+        return not (self._many and len(tree.policies_in(name)) > MANY)
 
-    async def _look(self, sight: Sight, course: Course) -> None:
-        """Judge what changed in one namespace, and tell of what is found; raises `NoDecisionError`."""
+    async def _look(self, sight: Sight, course: Course, pause: float) -> None:
+        """
+        Judge what changed in one namespace, and tell of what is found; raises `NoDecisionError`.
+
+        After each thing it rests for `pause` times as long as that took.
+        """
         tree, namespace, _ = sight
         now = partial(datetime.now, UTC)
         own, stand = own_policies(tree, namespace.name), stand_of(sight)
         if not course.policies_as_judged(sight, own):
             found: Sequence[Finding] = [
-                each for policy in own for each in await _paused(self._judge.policy(tree, policy, now()))
+                each for policy in own for each in await _paused(self._judge.policy(tree, policy, now()), pause)
             ]
             course.of_policies = kept(course.of_policies, found)
-            self._vote(course)
+            self._vote(namespace.name, course)
         if course.stand != stand:
-            found = await _paused(self._judge.namespace(tree, namespace, now()))
+            found = await _paused(self._judge.namespace(tree, namespace, now()), pause)
             course.of_itself = kept(course.of_itself, found)
         course.judged, course.own, course.stand = sight, own, stand
         every = sorted((*course.of_policies, *course.of_itself, *unruled(tree, namespace)), key=importance)
@@ -229,12 +268,12 @@ class Scanner:
             self._teller.tell(namespace.name, *told)
         course.told = told
 
-    def _vote(self, course: Course) -> None:
+    def _vote(self, name: str, course: Course) -> None:
         outvoted = outvoted_by(course.of_policies)
         if outvoted != course.outvoted:
             course.outvoted = outvoted
             for call in self.changed:
-                call()
+                call(name)
 
     def _failed(self, error: NoDecisionError) -> None:
         if str(error) != self._trouble:
@@ -242,10 +281,19 @@ class Scanner:
             self._trouble = str(error)
 
 
-async def _paused(asking: Awaitable[tuple[Finding, ...]]) -> tuple[Finding, ...]:
+def _rank(course: Course, sight: Sight) -> int:
+    """Return how long a namespace may wait that is not as it was judged."""
+    if not own_policies(sight.tree, sight.namespace.name):
+        # Nothing outvotes there (any more), which costs nothing to say.
+        return URGENT if course.of_policies else LATER
+    changed = course.judged is None or course.judged.policies is not sight.policies
+    return URGENT if changed else SOON
+
+
+async def _paused(asking: Awaitable[tuple[Finding, ...]], pause: float) -> tuple[Finding, ...]:
     """Return what is found, after a rest."""
     clock = asyncio.get_running_loop().time
     begin = clock()
     found = await asking
-    await asyncio.sleep(PAUSE * (clock() - begin))
+    await asyncio.sleep(pause * (clock() - begin))
     return found

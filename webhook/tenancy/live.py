@@ -237,8 +237,15 @@ class LiveTree:
             return
         if kind in _GROUND:
             namespace, name = _key(thing)
-            for touch in self.touched:
-                touch(name if kind == "Namespace" else namespace)
+            self.touch(name if kind == "Namespace" else namespace)
+        else:
+            for call in self.changed:
+                call()
+
+    def touch(self, namespace: str) -> None:
+        """Have a namespace looked at, for what is known of it from elsewhere has changed."""
+        for touch in self.touched:
+            touch(namespace)
         for call in self.changed:
             call()
 
