@@ -57,7 +57,7 @@ ROWS = (
     ),
     Row("api_server_restarted", "API server restarted in a burst", Verdict.AWAY),
     Row("etcd_stopped", "etcd stopped for 10 s", Verdict.AWAY),
-    Row("watches_cut", "every connection to the API server cut, once a second, five times", Verdict.ANSWERED_ALL),
+    Row("watches_cut", "every connection to the API server cut, three times, 2 s apart", Verdict.ANSWERED_ALL),
     Row(
         "watches_too_old",
         "410 Gone: the way to the API server cut, meanwhile etcd compacted and the API server restarted",

@@ -39,9 +39,9 @@ def test_etcd_stopped(trial: Trial) -> None:
 def test_watches_cut(trial: Trial) -> None:
     """They go on where they were."""
     with trial.burst():
-        for _ in range(5):
+        for _ in range(3):
             trial.pair.cut()
-            hold(1)
+            hold(2)
 
 
 def test_watches_too_old(trial: Trial) -> None:
