@@ -12,7 +12,7 @@ class Verdict(StrEnum):
 
     ANSWERED = "answered by the other replica"
     ANSWERED_ALL = "answered as ever"
-    HELD = "namespaces are answered; no pod without its baseline: 500 and try again"
+    HELD = "namespaces are answered; no pod without its baseline: refused with the reason"
     DENIED = "denied, 500"
     HEALS = "denied, 500, until it has healed by itself"
     AWAY = "no write at all: the API server has nothing to say"

@@ -214,8 +214,7 @@ class Trial:
         """Say whether an attempt was refused that should have passed; a pod may have to wait for a moment."""
         if attempt.status in {201, 409} or (attempt.what == OPENER and attempt.status == 403):
             return False
-        waiting = attempt.what == "pod" and "[baseline/pod-gate]" in attempt.message
-        return not waiting or attempt.begin - burst.standing.get(attempt.namespace, 0) > LATE_SECONDS
+        return not _waits(attempt) or attempt.begin - burst.standing.get(attempt.namespace, 0) > LATE_SECONDS
 
     def _objections(self, meanwhile: list[Attempt]) -> list[str]:
         """Say in what the answers were not as promised."""
@@ -224,13 +223,14 @@ class Trial:
         odd = [
             each for each in meanwhile if each.status in {400, 403, 404, 422} and "admission webhook" in each.message
         ]
-        odd = [each for each in odd if each.what != OPENER]
+        odd = [each for each in odd if each.what != OPENER and not _waits(each)]
         why = [f"{each.what} {each.namespace} got {each.status}: {each.message}" for each in odd[:3]]
         match self.row.verdict:
             case Verdict.ANSWERED | Verdict.ANSWERED_ALL:
                 lacks = not (allowed["namespace"] and allowed["pod"])
             case Verdict.HELD:
-                lacks = not (allowed["namespace"] and any(each.what == "pod" for each in denied))
+                refused = denied + [each for each in meanwhile if _waits(each)]
+                lacks = not (allowed["namespace"] and any(each.what == "pod" for each in refused))
             case Verdict.DENIED:
                 lacks = any(each.allowed for each in meanwhile) or not denied
             case Verdict.HEALS:
@@ -238,6 +238,11 @@ class Trial:
             case Verdict.AWAY:
                 lacks = any(each.allowed for each in meanwhile)
         return [*why, *([f"promised {self.row.verdict}, seen {self.seen}"] if lacks else [])]
+
+
+def _waits(attempt: Attempt) -> bool:
+    """Say whether the pod gate has refused a pod."""
+    return attempt.what == "pod" and "[baseline/pod-gate]" in attempt.message
 
 
 def hold(seconds: float) -> None:
