@@ -32,6 +32,8 @@ from tests.controlplane.plane import Plane, start_plane
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 TENANT = "wanda"
 """WorkspaceAdmin of one workspace of the example tree."""
+BESIDE = {"PORTCULLIS_HOST": "127.0.0.1", "PORTCULLIS_PORT": "0"}
+"""Where a controller says how it goes: two of them share this machine. `serve` is told by its flags."""
 POLICIES = ("zero-trust.default-deny", "zero-trust.allow-dns")
 
 
@@ -233,7 +235,7 @@ def portcullis(plane: Plane, port: int, *arguments: str) -> Iterator[psutil.Pope
         command += ["--host", "127.0.0.1", "--port", str(port), "--webhook-url", f"https://127.0.0.1:{port}"]
         command += ["--cert-dir", str(plane.folder / "portcullis-certs")]
     with (plane.folder / f"portcullis-{arguments[0]}.log").open("ab") as log:
-        process = psutil.Popen(command, stdout=log, stderr=log)
+        process = psutil.Popen(command, stdout=log, stderr=log, env=os.environ | BESIDE)
     try:
         yield process
     finally:
