@@ -37,6 +37,14 @@ BESIDE = {"PORTCULLIS_HOST": "127.0.0.1", "PORTCULLIS_PORT": "0"}
 POLICIES = ("zero-trust.default-deny", "zero-trust.allow-dns")
 
 
+class RefusedError(RuntimeError):
+    """An answer of an API server that is none: its HTTP status, and what it says."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 @dataclass(frozen=True, slots=True)
 class Api:
     """An API server as one user calls it; `arrived` are the times at which a watch told of a policy."""
@@ -61,7 +69,7 @@ class Api:
         async with self.client.request(method, path, data=orjson.dumps(body), headers=headers) as reply:
             answer = await reply.read()
             if reply.status >= 300:
-                raise RuntimeError(f"{method} {path}: {answer.decode()}")
+                raise RefusedError(reply.status, f"{method} {path}: {answer.decode()}")
 
     async def create(self, name: str, labels: dict[str, str] | None = None) -> None:
         """Create a namespace."""

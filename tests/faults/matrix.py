@@ -22,8 +22,9 @@ each a pod is tried from the moment it exists, in every fourth a policy of the t
 default deny. In the middle of it the fault strikes.
 
 - Verdict: what requests got that began and ended while the fault lasted (where it heals by itself: until it had).
-- Recovery: from the end of the fault until nothing was refused any more that had to pass, and every namespace had its
-  baseline. 15 s at most are promised.
+- Recovery: from the end of the fault (from its beginning where nobody mends it; from when the first replica is ready
+  again where both were down) until nothing was refused any more that had to pass, and every namespace had its baseline.
+  15 s at most are promised.
 - The invariants are counted over every object of the burst that etcd holds, and each is to be 0: pods created before a
   policy of their namespace's baseline (by etcd's revisions); namespaces without their baseline after recovery; requests
   allowed without a decision (by the API server's audit log, where every decision leaves its id; what undoes the default

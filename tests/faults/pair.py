@@ -5,7 +5,9 @@ import os
 import secrets
 import shutil
 import signal
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -71,7 +73,7 @@ class Pair(Guarded):
         return next(each for each in NAMES if each != name)
 
     def whole(self) -> None:
-        """Return once both run, are healthy and one of them leads; one that does not come to that is begun anew."""
+        """Return once both run, are healthy and one of them leads; those that do not come to that are begun anew."""
         try:
             self.settle()
         except AssertionError:
@@ -80,11 +82,21 @@ class Pair(Guarded):
                 shutil.rmtree(self.processes[name].certs, ignore_errors=True)
             self.settle()
 
+    def begin(self, ready: Callable[[], None] = lambda: None) -> None:
+        """Start both, side by side, whichever does not run; `ready` is called when the first one is."""
+        first = threading.Lock()
+
+        def start(name: str) -> None:
+            self.start(name)
+            if first.acquire(blocking=False):
+                ready()
+
+        with ThreadPoolExecutor(len(NAMES)) as beside:
+            list(beside.map(start, [name for name in NAMES if name not in self.running]))
+
     def settle(self) -> None:
-        """Start whichever does not run; return once both are healthy and one of them leads."""
-        for name in NAMES:
-            if name not in self.running:
-                self.start(name)
+        """Return once both run, are healthy and one of them leads."""
+        self.begin()
         until(lambda: len(self.balancer.healthy) == len(NAMES), WHOLE_SECONDS)
         until(self.leader, WHOLE_SECONDS)
 

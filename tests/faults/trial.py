@@ -86,6 +86,7 @@ class Trial:
     seed: str
     record: Callable[[dict[str, Any]], None]
     struck: float = 0.0
+    mended: float = 0.0
     ended: float = 0.0
     seen: dict[str, int] = field(default_factory=dict)
     _running: "Future[None] | None" = None
@@ -93,6 +94,10 @@ class Trial:
     def strikes(self) -> None:
         """Say that the fault has begun, unless it begins with its block."""
         self.struck = time.monotonic()
+
+    def mends(self) -> None:
+        """Say that somebody begins to mend the fault, unless that is when it ends: its verdict is the one until now."""
+        self.mended = time.monotonic()
 
     def ends(self) -> None:
         """Say that the fault has ended, unless it ends with its block."""
@@ -105,14 +110,15 @@ class Trial:
             self._running.exception()
 
     @contextmanager
-    def burst(self) -> Iterator[Burst]:
+    def burst(self, seconds: float = SPREAD_SECONDS) -> Iterator[Burst]:
         """
-        Run a burst, with the block in the middle of it; then wait for recovery, and fail unless all was as promised.
+        Run a burst that begins over so many seconds, with the block in the middle of it.
 
-        The verdict is that of the requests within the fault; where it heals by itself, of those until it had.
+        Then wait for recovery, and fail unless all was as promised. The verdict is that of the requests within the
+        fault; where it heals by itself, of those until it had.
         """
         prefix = f"{self.row.name.replace('_', '-')}"
-        burst = Burst(self.pair.plane, prefix, SIZE, SPREAD_SECONDS, f"{self.seed}/{self.row.name}")
+        burst = Burst(self.pair.plane, prefix, SIZE, seconds, f"{self.seed}/{self.row.name}")
         with ThreadPoolExecutor(1) as beside, Coverage(self.pair, f"{prefix}-") as coverage:
             running = self._running = beside.submit(burst.run, BURST_SECONDS)
             until(lambda: len(burst.standing) >= SIZE // 3, 30)
@@ -131,7 +137,7 @@ class Trial:
         with suppress(AssertionError):
             until(lambda: coverage.since.keys() >= burst.standing.keys(), LONGEST_SECONDS)
         recovered = NEVER if why else self._recovered(burst, coverage)
-        end = self._begin + recovered if self.row.verdict == Verdict.HEALS else self.ended
+        end = self._begin + recovered if self.row.verdict == Verdict.HEALS else self.mended or self.ended
         meanwhile = burst.during(self.struck, end)
         self.seen = outcomes(meanwhile)
         counts = self.counts(burst)
