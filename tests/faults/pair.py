@@ -15,10 +15,10 @@ import httpx2
 import psutil
 
 from tests.conftest import Loop
-from tests.controlplane.child import Child
+from tests.controlplane.child import Child, PlaneError
 from tests.controlplane.plane import Plane
 from tests.e2e.guarded import PROGRAM, Guarded, Process, _port
-from tests.e2e.reading import LEASE, until
+from tests.e2e.reading import LEASE, SECRET, until
 from tests.faults.audit import AuditLog
 from tests.faults.forwarder import Balancer, Link
 from tests.faults.store import Store
@@ -76,10 +76,13 @@ class Pair(Guarded):
         """Return once both run, are healthy and one of them leads; those that do not come to that are begun anew."""
         try:
             self.settle()
-        except AssertionError:
-            for name in self.running:
-                self.processes[name].kill()
+        except (AssertionError, PlaneError):
+            for name in NAMES:
+                if name in self.running:
+                    self.processes[name].kill()
                 shutil.rmtree(self.processes[name].certs, ignore_errors=True)
+            # What an operator does whose certificates are beyond help.
+            self.reader.client.delete(SECRET)
             self.settle()
 
     def begin(self, ready: Callable[[], None] = lambda: None) -> None:
