@@ -19,32 +19,27 @@ HOSTS = ("127.0.0.1", "localhost")
 
 
 def test_certificate_expired(trial: Trial) -> None:
-    """Both were away for longer than it lasts: they issue another one by their CA, and are believed."""
-    pair = trial.pair
-    with trial.burst():
-        for name in NAMES:
-            pair.processes[name].kill()
-        trial.strikes()
-        authority = stored(pair)
-        store(pair, authority, issue_serving(authority, HOSTS, now=datetime.now(UTC) - timedelta(days=120)))
-        hold(2)
-        trial.mends()
-        for name in NAMES:
-            # Nothing is left but what the cluster has.
-            shutil.rmtree(pair.processes[name].certs)
-        pair.begin(trial.ends)
+    """Both were away for longer than it lasts: they issue another one by their CA, which is trusted as before."""
+    authority = away(trial, authority_days=200, serving_days=120)
+    assert stored(trial.pair).certificate == authority.certificate
 
 
 def test_authority_expired(trial: Trial) -> None:
     """Both were away for eleven years: they make all of it anew, and the API server is told whom to believe."""
+    authority = away(trial, authority_days=4000, serving_days=4000)
+    assert stored(trial.pair).certificate != authority.certificate
+
+
+def away(trial: Trial, *, authority_days: int, serving_days: int) -> Issued:
+    """Have both begin anew with a CA and a certificate of such an age, which the cluster has; return the CA."""
     pair = trial.pair
+    now = datetime.now(UTC)
+    authority = issue_authority(now=now - timedelta(days=authority_days))
     with trial.burst():
         for name in NAMES:
             pair.processes[name].kill()
         trial.strikes()
-        then = datetime.now(UTC) - timedelta(days=4000)
-        authority = issue_authority(now=then)
-        store(pair, authority, issue_serving(authority, HOSTS, now=then))
+        store(pair, authority, issue_serving(authority, HOSTS, now=now - timedelta(days=serving_days)))
         for path in (MUTATING, VALIDATING):
             hooks = pair.reader.read(path)
             for hook in hooks["webhooks"]:
@@ -53,9 +48,9 @@ def test_authority_expired(trial: Trial) -> None:
         hold(2)
         trial.mends()
         for name in NAMES:
-            # Nothing is left but what the cluster has.
             shutil.rmtree(pair.processes[name].certs)
         pair.begin(trial.ends)
+    return authority
 
 
 def test_disk_full(trial: Trial) -> None:
