@@ -80,10 +80,20 @@ class Burst:
     """The namespaces in which the tenant's own policy stands."""
     opened: list[str] = field(default_factory=list)
     """The namespaces in which the policy that undoes the default deny was let in."""
+    abandoned: bool = False
+    """Whether nobody waits for its end any more."""
 
     def run(self, within: float) -> None:
         """Do all of it; TimeoutError after so many seconds."""
-        asyncio.run(asyncio.wait_for(self._run(), within))
+
+        async def bounded() -> None:
+            try:
+                await asyncio.wait_for(self._run(), within)
+            finally:
+                # For the connections that were cut off to be closed, which nothing else waits for.
+                await asyncio.sleep(0.25)
+
+        asyncio.run(bounded())
 
     @property
     def quiet(self) -> list[str]:
@@ -139,7 +149,7 @@ class Burst:
 
     async def _open(self, client: aiohttp.ClientSession, name: str) -> None:
         """Try to undo the default deny until a rule forbids it."""
-        while True:
+        while not self.abandoned:
             attempt, wait = await self._try(client, OPENER, name, policy(name, OPENER, OPEN))
             if attempt.status in {CREATED, EXISTS}:
                 self.opened.append(name)
@@ -149,7 +159,7 @@ class Burst:
 
     async def _until(self, client: aiohttp.ClientSession, what: str, name: str, thing: Json) -> None:
         """Try until it is there."""
-        while True:
+        while not self.abandoned:
             attempt, wait = await self._try(client, what, name, thing)
             if attempt.status in {CREATED, EXISTS}:
                 return

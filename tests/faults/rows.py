@@ -12,6 +12,7 @@ class Verdict(StrEnum):
 
     ANSWERED = "answered by the other replica"
     ANSWERED_ALL = "answered as ever"
+    ELSEWHERE = "no pod in these; everywhere else answered as ever"
     HELD = "namespaces are answered; no pod without its baseline: refused with the reason"
     DENIED = "denied, 500"
     HEALS = "denied, 500, until it has healed by itself"
@@ -67,7 +68,7 @@ ROWS = (
     Row(
         "quota_forbids_policies",
         "a ResourceQuota that forbids NetworkPolicies, in namespaces whose baseline break-glass deletes",
-        Verdict.HELD,
+        Verdict.ELSEWHERE,
     ),
     Row("certificate_expired", "certificate expired while both were down", Verdict.DENIED),
     Row("authority_expired", "CA and certificate expired while both were down", Verdict.DENIED),

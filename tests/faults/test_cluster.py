@@ -72,7 +72,7 @@ def expired(pair: Pair, version: str) -> bool:
 
 def test_rbac_taken_away(trial: Trial) -> None:
     """We may write nothing, not even the lease: no pod starts without its baseline, and what lacks is made up for."""
-    with trial.burst(), without_rights(trial):
+    with trial.burst(seconds=10), without_rights(trial):
         hold(AWAY_SECONDS)
 
 
@@ -93,7 +93,7 @@ def without_rights(trial: Trial) -> Iterator[None]:
 def test_quota_forbids_policies(trial: Trial) -> None:
     """Where none can be made no pod starts; everywhere else nobody notices, and when it is gone they are made."""
     pair = trial.pair
-    with trial.burst() as burst:
+    with trial.burst(seconds=15) as burst:
         until(lambda: len(burst.standing.keys() & set(burst.quiet)) >= 3, 10)
         places = [name for name in burst.quiet if name in burst.standing][:3]
         for place in places:
@@ -101,6 +101,7 @@ def test_quota_forbids_policies(trial: Trial) -> None:
             forbid(pair, place)
             pair.kubectl("delete", "networkpolicy", *ZERO_TRUST, f"--namespace={place}", user="root")
         trial.strikes()
+        hold(2)
         for place in places:
             run = ("run", "early", "--image=example.org/web", f"--namespace={place}")
             said = pair.plane.kubectl(*run, user="wanda", check=False).stderr

@@ -121,9 +121,13 @@ class Trial:
         burst = Burst(self.pair.plane, prefix, SIZE, seconds, f"{self.seed}/{self.row.name}")
         with ThreadPoolExecutor(1) as beside, Coverage(self.pair, f"{prefix}-") as coverage:
             running = self._running = beside.submit(burst.run, BURST_SECONDS)
-            until(lambda: len(burst.standing) >= SIZE // 3, 30)
-            self.strikes()
-            yield burst
+            try:
+                until(lambda: len(burst.standing) >= SIZE // 3, 30)
+                self.strikes()
+                yield burst
+            except BaseException:
+                burst.abandoned = True
+                raise
             self.ended = self.ended or time.monotonic()
             self._finish(burst, running, coverage)
 
@@ -232,7 +236,7 @@ class Trial:
         odd = [each for each in odd if each.what != OPENER and not _waits(each)]
         why = [f"{each.what} {each.namespace} got {each.status}: {each.message}" for each in odd[:3]]
         match self.row.verdict:
-            case Verdict.ANSWERED | Verdict.ANSWERED_ALL:
+            case Verdict.ANSWERED | Verdict.ANSWERED_ALL | Verdict.ELSEWHERE:
                 lacks = not (allowed["namespace"] and allowed["pod"])
             case Verdict.HELD:
                 refused = denied + [each for each in meanwhile if _waits(each)]
