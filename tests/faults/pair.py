@@ -20,7 +20,7 @@ from tests.controlplane.plane import Plane
 from tests.e2e.guarded import PROGRAM, Guarded, Process, _port
 from tests.e2e.reading import LEASE, SECRET, until
 from tests.faults.audit import AuditLog
-from tests.faults.forwarder import Balancer, Link
+from tests.faults.forwarder import Balancer, Forwarder, Link
 from tests.faults.store import Store
 
 NAMES = ("left", "right")
@@ -45,7 +45,7 @@ class Pair(Guarded):
         self.link = Link(int(plane.url.rpartition(":")[2]))
         for each in (self.balancer, self.link):
             self.loop.run(each.open())
-            held.callback(lambda each=each: self.loop.run(each.close()))
+            held.callback(self._close, each)
         self.store = Store(plane.etcd)
         held.callback(self.store.client.close)
         self.audit = AuditLog(plane.folder / "audit.log")
@@ -119,7 +119,10 @@ class Pair(Guarded):
 
     def opa(self, name: str) -> psutil.Process:
         """Return the OPA of one that runs."""
-        return until(lambda: _opa_of(self.pid(name)), 5)
+        until(lambda: _opa_of(self.pid(name)), 5)
+        found = _opa_of(self.pid(name))
+        assert found, f"{name} has no OPA"
+        return found
 
     def bundle(self, name: str) -> Path:
         """Return the file that the OPA of one has its bundle from."""
@@ -174,6 +177,9 @@ class Pair(Guarded):
         self._held.callback(child.stop)
         self.processes[name] = Process(child, self.ports[name], certs, before.read if before else 0)
         return self.processes[name]
+
+    def _close(self, forwarder: Forwarder) -> None:
+        self.loop.run(forwarder.close())
 
     def _kubeconfig(self) -> Path:
         """Return the kubeconfig of ours that leads through the link."""

@@ -5,6 +5,8 @@ import os
 import shutil
 import signal
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from certs import Pair as Issued
@@ -66,7 +68,12 @@ def test_disk_full(trial: Trial) -> None:
         trial.ends()
     fresh = base64.b64decode(pair.reader.read(SECRET)["data"]["tls.crt"])
     for name in NAMES:
-        until(lambda name=name: (pair.processes[name].certs / "tls.crt").read_bytes() == fresh, 15)
+        until(partial(served, pair.processes[name].certs, fresh), 15)
+
+
+def served(folder: Path, certificate: bytes) -> bool:
+    """Say whether a replica serves with a certificate."""
+    return (folder / "tls.crt").read_bytes() == certificate
 
 
 def stored(pair: Pair) -> Issued:
