@@ -32,7 +32,17 @@ from tests.controlplane.plane import Plane, start_plane
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 TENANT = "wanda"
 """WorkspaceAdmin of one workspace of the example tree."""
+BESIDE = {"PORTCULLIS_HOST": "127.0.0.1", "PORTCULLIS_PORT": "0"}
+"""Where a controller says how it goes: two of them share this machine. `serve` is told by its flags."""
 POLICIES = ("zero-trust.default-deny", "zero-trust.allow-dns")
+
+
+class RefusedError(RuntimeError):
+    """An answer of an API server that is none: its HTTP status, and what it says."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +69,7 @@ class Api:
         async with self.client.request(method, path, data=orjson.dumps(body), headers=headers) as reply:
             answer = await reply.read()
             if reply.status >= 300:
-                raise RuntimeError(f"{method} {path}: {answer.decode()}")
+                raise RefusedError(reply.status, f"{method} {path}: {answer.decode()}")
 
     async def create(self, name: str, labels: dict[str, str] | None = None) -> None:
         """Create a namespace."""
@@ -234,7 +244,7 @@ def portcullis(plane: Plane, port: int, *arguments: str) -> Iterator[psutil.Pope
         command += ["--webhook-url", f"https://127.0.0.1:{port}"]
         command += ["--cert-dir", str(plane.folder / "portcullis-certs")]
     with (plane.folder / f"portcullis-{arguments[0]}.log").open("ab") as log:
-        process = psutil.Popen(command, stdout=log, stderr=log)
+        process = psutil.Popen(command, stdout=log, stderr=log, env=os.environ | BESIDE)
     try:
         yield process
     finally:

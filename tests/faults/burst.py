@@ -8,8 +8,10 @@ that nobody but the leader brings their baseline. All of it goes straight to the
 import asyncio
 import json
 import random
+import re
 import ssl
 import time
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -20,6 +22,8 @@ from tests.controlplane.plane import Plane
 from tests.e2e.manifests import OPEN, Json, policy
 
 TENANT = "wanda"
+CLIENT_SECONDS = 7.0
+"""For one request: more than any hook of ours may take."""
 KUBECTL_WAIT = 0.2
 """Before the next try where nobody says how long to wait."""
 OWN_POLICY = "own"
@@ -27,6 +31,8 @@ OPENER = "opener"
 EACH = 4
 """Every so many namespaces get policies of the tenant's, and so many more get no pod."""
 CREATED, EXISTS = 201, 409
+
+_NAMES = re.compile(r"[a-z-]+-\d+|[0-9a-f-]{36}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +48,7 @@ class Attempt:
 
     @property
     def allowed(self) -> bool:
-        """Whether it went through all of the API server's admission."""
+        """Whether it went through all of the API server's admission (409 comes after it: an answer was lost)."""
         return self.status == CREATED
 
     @property
@@ -50,7 +56,9 @@ class Attempt:
         """What came of it, in a word."""
         if self.status == 0:
             return "no answer"
-        # 409 is said after admission: what is lost is the answer to a former try.
+        if self.status == 403 and "admission webhook" not in self.message:
+            # An API server that has just started refuses everybody until it has read who may do what.
+            return "403 of RBAC"
         return f"{self.status}"
 
 
@@ -72,10 +80,20 @@ class Burst:
     """The namespaces in which the tenant's own policy stands."""
     opened: list[str] = field(default_factory=list)
     """The namespaces in which the policy that undoes the default deny was let in."""
+    abandoned: bool = False
+    """Whether nobody waits for its end any more."""
 
     def run(self, within: float) -> None:
         """Do all of it; TimeoutError after so many seconds."""
-        asyncio.run(asyncio.wait_for(self._run(), within))
+
+        async def bounded() -> None:
+            try:
+                await asyncio.wait_for(self._run(), within)
+            finally:
+                # For the connections that were cut off to be closed, which nothing else waits for.
+                await asyncio.sleep(0.25)
+
+        asyncio.run(bounded())
 
     @property
     def quiet(self) -> list[str]:
@@ -100,7 +118,7 @@ class Burst:
                 self.plane.url,
                 connector=connector,
                 headers={"Authorization": f"Bearer {token}"},
-                timeout=aiohttp.ClientTimeout(total=15),
+                timeout=aiohttp.ClientTimeout(total=CLIENT_SECONDS),
             ) as client,
             asyncio.TaskGroup() as tasks,
         ):
@@ -131,7 +149,7 @@ class Burst:
 
     async def _open(self, client: aiohttp.ClientSession, name: str) -> None:
         """Try to undo the default deny until a rule forbids it."""
-        while True:
+        while not self.abandoned:
             attempt, wait = await self._try(client, OPENER, name, policy(name, OPENER, OPEN))
             if attempt.status in {CREATED, EXISTS}:
                 self.opened.append(name)
@@ -141,7 +159,7 @@ class Burst:
 
     async def _until(self, client: aiohttp.ClientSession, what: str, name: str, thing: Json) -> None:
         """Try until it is there."""
-        while True:
+        while not self.abandoned:
             attempt, wait = await self._try(client, what, name, thing)
             if attempt.status in {CREATED, EXISTS}:
                 return
@@ -175,6 +193,13 @@ def outcomes(attempts: Iterable[Attempt]) -> dict[str, int]:
         key = f"{each.what} {each.outcome}"
         found[key] = found.get(key, 0) + 1
     return dict(sorted(found.items()))
+
+
+def refusals(attempts: Iterable[Attempt]) -> Counter[str]:
+    """Count what was said to those who were refused, whatever the names in it."""
+    return Counter(
+        f"{each.what} {each.status}: {_NAMES.sub('…', each.message)[:500]}" for each in attempts if not each.allowed
+    )
 
 
 def _read(text: bytes) -> Json:

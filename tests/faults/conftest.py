@@ -8,7 +8,7 @@ import pytest
 
 from tests.controlplane.plane import Plane
 from tests.faults.matrix import PROPERTY
-from tests.faults.pair import NAMES, Pair, seed
+from tests.faults.pair import Pair, seed
 from tests.faults.rows import BY_NAME
 from tests.faults.trial import Trial
 
@@ -21,8 +21,7 @@ def pair(faulted_plane: Plane, opa_binary: Path, tmp_path_factory: pytest.TempPa
         pair.install()
         pair.define()
         pair.plant()
-        for name in NAMES:
-            pair.start(name)
+        pair.begin()
         pair.await_gate()
         # What passed before anybody was asked had no decision.
         pair.audit.undecided()

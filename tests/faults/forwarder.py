@@ -16,8 +16,10 @@ LOOPBACK = "127.0.0.1"
 CHUNK = 64 * 1024
 PROBE_SECONDS = 0.2
 """Between two looks at the health of a target."""
-SILENCE_SECONDS = 1.5
-"""A target that has not answered for so long is not healthy; one that refuses or says so is not at once."""
+SILENCE_SECONDS = 2.0
+SILENCES = 2
+"""A target that has not answered so often, for so long each time, is not healthy: as manifests/base/deployment.yaml has
+it. One that refuses or says so is not at once."""
 
 _UNVERIFIED = ssl._create_unverified_context()  # noqa: S323 - as a kubelet, which verifies no probe's certificate
 
@@ -179,14 +181,20 @@ class Balancer(Forwarder):
 
     async def _watch(self, target: int) -> None:
         """Ask a target for its health, for ever."""
+        silent = 0
         while True:
             begin = time.monotonic()
+            well, before = False, self._well[target]
             try:
                 async with asyncio.timeout(SILENCE_SECONDS):
                     well = await _ready(target)
-            except OSError:  # a TimeoutError as well
-                well = False
-            before, self._well[target] = self._well[target], well
+                silent = 0
+            except TimeoutError:
+                silent += 1
+                well = before and silent < SILENCES
+            except OSError:
+                silent = 0
+            self._well[target] = well
             if before and not well:
                 await self.cut(target)
             await asyncio.sleep(max(0.0, PROBE_SECONDS - (time.monotonic() - begin)))

@@ -1,7 +1,7 @@
 """docs/failure-matrix.md: a line for every declared fault, by what its test saw."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,13 +22,30 @@ each a pod is tried from the moment it exists, in every fourth a policy of the t
 default deny. In the middle of it the fault strikes.
 
 - Verdict: what requests got that began and ended while the fault lasted (where it heals by itself: until it had).
-- Recovery: from the end of the fault until nothing was refused any more that had to pass, and every namespace had its
-  baseline. 15 s at most are promised.
+- Recovery: from the end of the fault (from its beginning where nobody mends it; from when the first replica is ready
+  again where both were down) until nothing was refused any more that had to pass, and every namespace had its baseline.
+  15 s at most are promised.
 - The invariants are counted over every object of the burst that etcd holds, and each is to be 0: pods created before a
   policy of their namespace's baseline (by etcd's revisions); namespaces without their baseline after recovery; requests
   allowed without a decision (by the API server's audit log, where every decision leaves its id; what undoes the default
   deny counts as well when it was let in); policies of the tenant changed or deleted by Portcullis.
 """
+
+
+COLUMNS = (
+    "fault",
+    "seed",
+    "verdict promised",
+    "seen",
+    "recovery promised",
+    "seen",
+    "pods before their baseline",
+    "namespaces without",
+    "allowed without a decision",
+    "tenants' policies touched",
+    "objects",
+    "test",
+)
 
 
 class Report(NamedTuple):
@@ -57,15 +74,15 @@ def told(outcomes: Iterable[tuple[Any, str]]) -> Iterator[str]:
 
 
 def write(outcomes: Iterable[tuple[Any, str]]) -> None:
-    """Write the page; what was not tried says so."""
-    PAGE.write_text(page(reports(outcomes)))
+    """Write the page; the line of what was not tried this time stays, unless another thing is promised now."""
+    PAGE.write_text(page(reports(outcomes), rows() if PAGE.exists() else []))
 
 
 def rows() -> list[list[str]]:
     """Return the cells of each row of the page as it is."""
     lines = [line for line in PAGE.read_text().splitlines() if line.startswith("| ")]
     # The first two are the names of the columns and the rule below them.
-    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines[2:]]
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[2:]]
 
 
 def slowest() -> tuple[str, float]:
@@ -74,36 +91,29 @@ def slowest() -> tuple[str, float]:
     return max(found, key=lambda each: each[1])
 
 
-def page(found: Mapping[str, Report]) -> str:
-    """Return the page."""
-    tried = [found.get(row.name, Report(row, "not tried", {})) for row in ROWS]
-    objects = sum(each.seen.get("objects", 0) for each in tried)
-    columns = (
-        "fault",
-        "seed",
-        "verdict promised",
-        "seen",
-        "recovery promised",
-        "seen",
-        "pods before their baseline",
-        "namespaces without",
-        "allowed without a decision",
-        "tenants' policies touched",
-        "test",
-    )
-    lines = [HEAD, f"{objects:,} objects looked at.", "", _line(columns), _line("---" for _ in columns)]
-    return "\n".join([*lines, *map(_row, tried)]) + "\n"
+def page(found: Mapping[str, Report], before: Sequence[Sequence[str]] = ()) -> str:
+    """Return the page by what was found, and by its former rows."""
+    former = {tuple(_promised(cells)): cells for cells in before}
+    lines = [HEAD, _line(COLUMNS), _line("---" for _ in COLUMNS)]
+    for row in ROWS:
+        cells = _cells(found.get(row.name, Report(row, "not tried", {})))
+        lines.append(_line(cells if row.name in found else former.get(tuple(_promised(cells)), cells)))
+    return "\n".join(lines) + "\n"
 
 
-def _row(report: Report) -> str:
+def _promised(cells: Sequence[str]) -> list[str]:
+    """Return what is declared of a row."""
+    return [cells[0], cells[2], cells[4]]
+
+
+def _cells(report: Report) -> list[str]:
     seen, row = report.seen, report.row
     answers = ", ".join(f"{what}: {count}" for what, count in seen.get("seen", {}).items())
-    counts = [str(seen.get(key, "")) for key in ("early", "bare", "undecided", "touched")]
+    counts = [str(seen.get(key, "")) for key in ("early", "bare", "undecided", "touched", "objects")]
     seconds = f"{seen['seconds']:g} s" if seen else ""
     promised = f"within {row.seconds:g} s"
-    return _line(
-        (row.fault, str(seen.get("seed", "")), row.verdict, answers, promised, seconds, *counts, report.outcome)
-    )
+    seed = str(seen.get("seed", ""))
+    return [row.fault, seed, row.verdict, answers or "nothing", promised, seconds, *counts, report.outcome]
 
 
 def _line(cells: Iterable[str]) -> str:

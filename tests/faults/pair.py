@@ -5,7 +5,9 @@ import os
 import secrets
 import shutil
 import signal
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -13,12 +15,12 @@ import httpx2
 import psutil
 
 from tests.conftest import Loop
-from tests.controlplane.child import Child
+from tests.controlplane.child import Child, PlaneError
 from tests.controlplane.plane import Plane
 from tests.e2e.guarded import PROGRAM, Guarded, Process, _port
-from tests.e2e.reading import LEASE, until
+from tests.e2e.reading import LEASE, SECRET, until
 from tests.faults.audit import AuditLog
-from tests.faults.forwarder import Balancer, Link
+from tests.faults.forwarder import Balancer, Forwarder, Link
 from tests.faults.store import Store
 
 NAMES = ("left", "right")
@@ -43,7 +45,7 @@ class Pair(Guarded):
         self.link = Link(int(plane.url.rpartition(":")[2]))
         for each in (self.balancer, self.link):
             self.loop.run(each.open())
-            held.callback(lambda each=each: self.loop.run(each.close()))
+            held.callback(self._close, each)
         self.store = Store(plane.etcd)
         held.callback(self.store.client.close)
         self.audit = AuditLog(plane.folder / "audit.log")
@@ -71,20 +73,33 @@ class Pair(Guarded):
         return next(each for each in NAMES if each != name)
 
     def whole(self) -> None:
-        """Return once both run, are healthy and one of them leads; one that does not come to that is begun anew."""
+        """Return once both run, are healthy and one of them leads; those that do not come to that are begun anew."""
         try:
             self.settle()
-        except AssertionError:
-            for name in self.running:
-                self.processes[name].kill()
+        except (AssertionError, PlaneError):
+            for name in NAMES:
+                if name in self.running:
+                    self.processes[name].kill()
                 shutil.rmtree(self.processes[name].certs, ignore_errors=True)
+            # What an operator does whose certificates are beyond help.
+            self.reader.client.delete(SECRET)
             self.settle()
 
+    def begin(self, ready: Callable[[], None] = lambda: None) -> None:
+        """Start both, side by side, whichever does not run; `ready` is called when the first one is."""
+        first = threading.Lock()
+
+        def start(name: str) -> None:
+            self.start(name)
+            if first.acquire(blocking=False):
+                ready()
+
+        with ThreadPoolExecutor(len(NAMES)) as beside:
+            list(beside.map(start, [name for name in NAMES if name not in self.running]))
+
     def settle(self) -> None:
-        """Start whichever does not run; return once both are healthy and one of them leads."""
-        for name in NAMES:
-            if name not in self.running:
-                self.start(name)
+        """Return once both run, are healthy and one of them leads."""
+        self.begin()
         until(lambda: len(self.balancer.healthy) == len(NAMES), WHOLE_SECONDS)
         until(self.leader, WHOLE_SECONDS)
 
@@ -104,7 +119,10 @@ class Pair(Guarded):
 
     def opa(self, name: str) -> psutil.Process:
         """Return the OPA of one that runs."""
-        return until(lambda: _opa_of(self.pid(name)), 5)
+        until(lambda: _opa_of(self.pid(name)), 5)
+        found = _opa_of(self.pid(name))
+        assert found, f"{name} has no OPA"
+        return found
 
     def bundle(self, name: str) -> Path:
         """Return the file that the OPA of one has its bundle from."""
@@ -159,6 +177,9 @@ class Pair(Guarded):
         self._held.callback(child.stop)
         self.processes[name] = Process(child, self.ports[name], certs, before.read if before else 0)
         return self.processes[name]
+
+    def _close(self, forwarder: Forwarder) -> None:
+        self.loop.run(forwarder.close())
 
     def _kubeconfig(self) -> Path:
         """Return the kubeconfig of ours that leads through the link."""

@@ -5,6 +5,8 @@ import os
 import shutil
 import signal
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from certs import Pair as Issued
@@ -19,37 +21,38 @@ HOSTS = ("127.0.0.1", "localhost")
 
 
 def test_certificate_expired(trial: Trial) -> None:
-    """Both were away for longer than it lasts: they issue another one by their CA, and are believed."""
-    pair = trial.pair
-    with trial.burst():
-        for name in NAMES:
-            pair.processes[name].kill()
-        trial.strikes()
-        authority = stored(pair)
-        store(pair, authority, issue_serving(authority, HOSTS, now=datetime.now(UTC) - timedelta(days=120)))
-        hold(2)
-        trial.ends()
-        again(pair)
+    """Both were away for longer than it lasts: they issue another one by their CA, which is trusted as before."""
+    authority = away(trial, authority_days=200, serving_days=120)
+    assert stored(trial.pair).certificate == authority.certificate
 
 
 def test_authority_expired(trial: Trial) -> None:
     """Both were away for eleven years: they make all of it anew, and the API server is told whom to believe."""
+    authority = away(trial, authority_days=4000, serving_days=4000)
+    assert stored(trial.pair).certificate != authority.certificate
+
+
+def away(trial: Trial, *, authority_days: int, serving_days: int) -> Issued:
+    """Have both begin anew with a CA and a certificate of such an age, which the cluster has; return the CA."""
     pair = trial.pair
+    now = datetime.now(UTC)
+    authority = issue_authority(now=now - timedelta(days=authority_days))
     with trial.burst():
         for name in NAMES:
             pair.processes[name].kill()
         trial.strikes()
-        then = datetime.now(UTC) - timedelta(days=4000)
-        authority = issue_authority(now=then)
-        store(pair, authority, issue_serving(authority, HOSTS, now=then))
+        store(pair, authority, issue_serving(authority, HOSTS, now=now - timedelta(days=serving_days)))
         for path in (MUTATING, VALIDATING):
             hooks = pair.reader.read(path)
             for hook in hooks["webhooks"]:
                 hook["clientConfig"]["caBundle"] = base64.b64encode(authority.certificate).decode()
             assert pair.reader.client.put(path, json=hooks).status_code == 200
         hold(2)
-        trial.ends()
-        again(pair)
+        trial.mends()
+        for name in NAMES:
+            shutil.rmtree(pair.processes[name].certs)
+        pair.begin(trial.ends)
+    return authority
 
 
 def test_disk_full(trial: Trial) -> None:
@@ -65,14 +68,12 @@ def test_disk_full(trial: Trial) -> None:
         trial.ends()
     fresh = base64.b64decode(pair.reader.read(SECRET)["data"]["tls.crt"])
     for name in NAMES:
-        until(lambda name=name: (pair.processes[name].certs / "tls.crt").read_bytes() == fresh, 15)
+        until(partial(served, pair.processes[name].certs, fresh), 15)
 
 
-def again(pair: Pair) -> None:
-    """Start both with nothing but what the cluster has."""
-    for name in NAMES:
-        shutil.rmtree(pair.processes[name].certs)
-        pair.start(name)
+def served(folder: Path, certificate: bytes) -> bool:
+    """Say whether a replica serves with a certificate."""
+    return (folder / "tls.crt").read_bytes() == certificate
 
 
 def stored(pair: Pair) -> Issued:

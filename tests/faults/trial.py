@@ -13,7 +13,7 @@ import httpx2
 
 from tests.e2e.manifests import ZERO_TRUST
 from tests.e2e.reading import POLICIES, until
-from tests.faults.burst import OPENER, OWN_POLICY, Attempt, Burst, outcomes
+from tests.faults.burst import OPENER, OWN_POLICY, Attempt, Burst, outcomes, refusals
 from tests.faults.pair import Pair
 from tests.faults.rows import LONGEST_SECONDS, Row, Verdict
 
@@ -86,6 +86,7 @@ class Trial:
     seed: str
     record: Callable[[dict[str, Any]], None]
     struck: float = 0.0
+    mended: float = 0.0
     ended: float = 0.0
     seen: dict[str, int] = field(default_factory=dict)
     _running: "Future[None] | None" = None
@@ -93,6 +94,10 @@ class Trial:
     def strikes(self) -> None:
         """Say that the fault has begun, unless it begins with its block."""
         self.struck = time.monotonic()
+
+    def mends(self) -> None:
+        """Say that somebody begins to mend the fault, unless that is when it ends: its verdict is the one until now."""
+        self.mended = time.monotonic()
 
     def ends(self) -> None:
         """Say that the fault has ended, unless it ends with its block."""
@@ -105,19 +110,24 @@ class Trial:
             self._running.exception()
 
     @contextmanager
-    def burst(self) -> Iterator[Burst]:
+    def burst(self, seconds: float = SPREAD_SECONDS) -> Iterator[Burst]:
         """
-        Run a burst, with the block in the middle of it; then wait for recovery, and fail unless all was as promised.
+        Run a burst that begins over so many seconds, with the block in the middle of it.
 
-        The verdict is that of the requests within the fault; where it heals by itself, of those until it had.
+        Then wait for recovery, and fail unless all was as promised. The verdict is that of the requests within the
+        fault; where it heals by itself, of those until it had.
         """
         prefix = f"{self.row.name.replace('_', '-')}"
-        burst = Burst(self.pair.plane, prefix, SIZE, SPREAD_SECONDS, f"{self.seed}/{self.row.name}")
+        burst = Burst(self.pair.plane, prefix, SIZE, seconds, f"{self.seed}/{self.row.name}")
         with ThreadPoolExecutor(1) as beside, Coverage(self.pair, f"{prefix}-") as coverage:
             running = self._running = beside.submit(burst.run, BURST_SECONDS)
-            until(lambda: len(burst.standing) >= SIZE // 3, 30)
-            self.strikes()
-            yield burst
+            try:
+                until(lambda: len(burst.standing) >= SIZE // 3, 30)
+                self.strikes()
+                yield burst
+            except BaseException:
+                burst.abandoned = True
+                raise
             self.ended = self.ended or time.monotonic()
             self._finish(burst, running, coverage)
 
@@ -131,7 +141,7 @@ class Trial:
         with suppress(AssertionError):
             until(lambda: coverage.since.keys() >= burst.standing.keys(), LONGEST_SECONDS)
         recovered = NEVER if why else self._recovered(burst, coverage)
-        end = self._begin + recovered if self.row.verdict == Verdict.HEALS else self.ended
+        end = self._begin + recovered if self.row.verdict == Verdict.HEALS else self.mended or self.ended
         meanwhile = burst.during(self.struck, end)
         self.seen = outcomes(meanwhile)
         counts = self.counts(burst)
@@ -153,6 +163,8 @@ class Trial:
                 "objects": counts.objects,
             }
         )
+        for said, count in refusals(burst.attempts).most_common(12):
+            print(f"{count} times: {said}")  # noqa: T201 - shown beside the failure
         assert not why, "; ".join(why)
 
     def counts(self, burst: Burst) -> Counts:
@@ -212,27 +224,35 @@ class Trial:
         """Say whether an attempt was refused that should have passed; a pod may have to wait for a moment."""
         if attempt.status in {201, 409} or (attempt.what == OPENER and attempt.status == 403):
             return False
-        waiting = attempt.what == "pod" and "[baseline/pod-gate]" in attempt.message
-        return not waiting or attempt.begin - burst.standing.get(attempt.namespace, 0) > LATE_SECONDS
+        return not _waits(attempt) or attempt.begin - burst.standing.get(attempt.namespace, 0) > LATE_SECONDS
 
     def _objections(self, meanwhile: list[Attempt]) -> list[str]:
         """Say in what the answers were not as promised."""
         allowed = {what: sum(each.allowed and each.what == what for each in meanwhile) for what in ("namespace", "pod")}
         denied = [each for each in meanwhile if each.status >= 500]
-        odd = [each for each in meanwhile if each.status in {400, 403, 404, 422} and each.what != OPENER]
+        odd = [
+            each for each in meanwhile if each.status in {400, 403, 404, 422} and "admission webhook" in each.message
+        ]
+        odd = [each for each in odd if each.what != OPENER and not _waits(each)]
         why = [f"{each.what} {each.namespace} got {each.status}: {each.message}" for each in odd[:3]]
         match self.row.verdict:
-            case Verdict.ANSWERED | Verdict.ANSWERED_ALL:
+            case Verdict.ANSWERED | Verdict.ANSWERED_ALL | Verdict.ELSEWHERE:
                 lacks = not (allowed["namespace"] and allowed["pod"])
             case Verdict.HELD:
-                lacks = not (allowed["namespace"] and any(each.what == "pod" for each in denied))
+                refused = denied + [each for each in meanwhile if _waits(each)]
+                lacks = not (allowed["namespace"] and any(each.what == "pod" for each in refused))
             case Verdict.DENIED:
                 lacks = any(each.allowed for each in meanwhile) or not denied
             case Verdict.HEALS:
                 lacks = not denied
             case Verdict.AWAY:
-                lacks = any(each.allowed for each in meanwhile) or not meanwhile
+                lacks = any(each.allowed for each in meanwhile)
         return [*why, *([f"promised {self.row.verdict}, seen {self.seen}"] if lacks else [])]
+
+
+def _waits(attempt: Attempt) -> bool:
+    """Say whether the pod gate has refused a pod."""
+    return attempt.what == "pod" and "[baseline/pod-gate]" in attempt.message
 
 
 def hold(seconds: float) -> None:
