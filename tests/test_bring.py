@@ -304,7 +304,7 @@ def test_a_name_that_somebody_had_before_is_taken_and_told() -> None:
 
 
 def reporting(**policies: Json) -> Json:
-    return baseline(drift="Report", **policies)
+    return baseline("zero-trust", "Report", **policies)
 
 
 def test_a_baseline_that_only_reports_is_rolled_out_when_it_changes() -> None:

@@ -79,13 +79,19 @@ class Applied:
     repairs: list[str] = field(default_factory=list)
     stale: bool = False
 
+    @property
+    def whole(self) -> bool:
+        """Whether nothing failed."""
+        return not (self.failed or self.stale)
+
     async def follow(self, plan: Plan, *, problems: bool) -> None:
         """Do what is planned; where there are `problems` not all stands that is wanted, so nothing is shed."""
         await _side_by_side(self._put(each) for each in plan.puts)
+        # What could not be written for another reason is told, and keeps nothing from what is surplus.
         if self.stale:
             return
         await _side_by_side(self._remove(each, "") for each in plan.surplus)
-        if problems or self.failed or self.stale or plan.drifted or self.past.fights():
+        if problems or plan.drifted or self.past.fights() or not self.whole:
             return
         await _side_by_side(self._remove(each, "does not apply here any more") for each in plan.shed)
         if plan.ending and await self._defined():

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Callable
 from functools import partial
@@ -151,7 +152,9 @@ def test_what_was_opened_while_the_hooks_were_away_is_closed(guarded: Guarded) -
 def repairs(guarded: Guarded, namespace: str) -> list[str]:
     """Return what the Events of a namespace say of repairs."""
     events = guarded.reader.read(f"/apis/events.k8s.io/v1/namespaces/{namespace}/events")["items"]
-    return [each["note"] for each in events if each["reason"] == "BaselineRepaired"]
+    notes = [each["note"] for each in events if each["reason"] == "BaselineRepaired"]
+    assert all("(written by kubectl" in each or "(written by helm, Apply at" in each for each in notes)
+    return [re.sub(r" \(written by [^)]*\)", "", each) for each in notes]
 
 
 def test_labels_lost_while_the_hooks_were_away_are_put_back(guarded: Guarded) -> None:

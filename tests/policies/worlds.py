@@ -228,9 +228,10 @@ def changed(draw: st.DrawFn, new: Json, kind: st.SearchStrategy[Json]) -> Json:
         held = {"finalizers": [*new["metadata"].get("finalizers", []), "z"], "ownerReferences": [OWNER]}
         return {**new, "metadata": {**new["metadata"], **held}}
     if change == "ours":
-        others = [each for each in new["metadata"].get("finalizers", []) if each != FINALIZER]
-        held = [FINALIZER] if FINALIZER not in new["metadata"].get("finalizers", []) else []
-        return {**new, "metadata": {**new["metadata"], "finalizers": [*others, *held]}}
+        before = new["metadata"].get("finalizers", [])
+        others = [each for each in before if each != FINALIZER]
+        turned = others if FINALIZER in before else [*others, FINALIZER]
+        return {**new, "metadata": {**new["metadata"], "finalizers": turned}}
     if change == "other metadata":
         return {
             **new,

@@ -163,7 +163,7 @@ class LiveTree:
         try:
             if kind == "NetworkBaseline":
                 self.told[name] = {"metadata": thing["metadata"], "status": thing.get("status") or {}}
-                self._baselines[name] = replace(read_baseline(name, thing.get("spec")), **_fate(thing))
+                self._baselines[name] = _with_fate(read_baseline(name, thing.get("spec")), thing)
                 self._remember(self._baselines[name], thing["metadata"].get("resourceVersion", ""))
             else:
                 tenant = read_tenant(cast("TenantKind", kind), name, thing.get("spec"))
@@ -178,7 +178,7 @@ class LiveTree:
                 spec = thing.get("spec")
                 selector = spec.get("namespaceSelector") if isinstance(spec, Mapping) else None
                 found = Baseline(name, (), readable_or_all(selector), unreadable=what)
-                self._baselines[name] = replace(found, **_fate(thing))
+                self._baselines[name] = _with_fate(found, thing)
 
     def _remember(self, baseline: Baseline, version: str) -> None:
         """Keep what the baseline was before it became this in the resourceVersion `version`."""
@@ -253,7 +253,7 @@ class LiveTree:
         """Return a tenant or a baseline as it was read last, None for none or of another kind."""
         if kind == "NetworkBaseline":
             return self._baselines.get(name)
-        return self._tenants[cast("TenantKind", kind)].get(name) if kind in TENANTS else None
+        return self._tenants[kind].get(name) if kind in TENANTS else None
 
     def _replant(self) -> None:
         self.tree = self._tree()
@@ -283,12 +283,10 @@ def read_namespace(thing: Object) -> Namespace:
     )
 
 
-def _fate(thing: Object) -> dict[str, bool]:
+def _with_fate(baseline: Baseline, thing: Object) -> Baseline:
     metadata = thing["metadata"]
-    return {
-        "ending": "deletionTimestamp" in metadata,
-        "held": BASELINE_FINALIZER in (metadata.get("finalizers") or ()),
-    }
+    held = BASELINE_FINALIZER in (metadata.get("finalizers") or ())
+    return replace(baseline, ending="deletionTimestamp" in metadata, held=held)
 
 
 def _key(thing: Object) -> Key:
