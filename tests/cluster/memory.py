@@ -56,6 +56,10 @@ class Memory:
         self.version = 0
         self._watches: dict[asyncio.Queue[Event | None], str] = {}
 
+    def only_while(self, _: Callable[[], bool]) -> "Memory":
+        """Return itself: whoever asks here may write."""
+        return self
+
     def find(self, resource: Resource, name: str, namespace: str = "") -> Json | None:
         """Return what stands, without a call."""
         return self.stored.get((plural_of(resource), namespace, name))
