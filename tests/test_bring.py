@@ -1,5 +1,6 @@
 """The way of one namespace: what it lacks is brought, what differs is put back, and all else is left alone."""
 
+import asyncio
 import json
 import re
 from collections.abc import Callable
@@ -28,6 +29,7 @@ from tests.cluster.world import (
     with_metadata,
     worked,
 )
+from webhook.baseline import past
 from webhook.bring import bring, see
 from webhook.cluster.resource import (
     BASELINES,
@@ -51,6 +53,13 @@ from webhook.model import (
     STATE_ANNOTATION,
     WORKSPACE_LABEL,
 )
+
+
+@pytest.fixture(autouse=True)
+def _settled_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let what does not apply any more go at once."""
+    monkeypatch.setattr(past, "SETTLE_SECONDS", 0.0)
+
 
 # What is left alone.
 
@@ -397,6 +406,27 @@ def test_a_moved_namespace_gets_what_is_new_before_it_loses_what_is_old() -> Non
         f"zero-trust.{name} was removed: NetworkBaseline zero-trust does not apply here any more"
         for name in ("default-deny", "allow-dns")
     }
+
+
+def test_what_applies_no_longer_for_a_moment_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two changes to the tree the watches may tell the later one first; it goes by itself a little later."""
+    monkeypatch.setattr(past, "SETTLE_SECONDS", 0.3)
+    world = of_two_workspaces()
+    before = set(world.policies())
+
+    async def script() -> None:
+        await quiet(world)
+        world.memory.put(WORKSPACES, thing("checkout", {"project": "payments"}))
+        await asyncio.sleep(0.1)
+        world.memory.put(ORGANIZATIONS, thing("acme", {"baselines": ["zero-trust"]}))
+        await asyncio.sleep(0.5)
+        assert not any(each.verb == "delete" for each in world.memory.calls)
+        world.memory.put(ORGANIZATIONS, thing("acme", {}))
+        await asyncio.sleep(0.1)
+        assert set(world.policies()) == before
+        await until(lambda: world.policies() == {}, 2)
+
+    doing(world, script)
 
 
 @pytest.mark.parametrize("hindrance", ["refused", "missing", "unreadable"])

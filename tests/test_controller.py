@@ -36,7 +36,7 @@ from webhook import controller, course, exemption
 from webhook.baseline import past
 from webhook.baseline.past import Past
 from webhook.bring import Brought, Seen, Writes, bring, see
-from webhook.cluster.resource import BASELINES, NAMESPACES, NETWORK_POLICIES, PROJECTS, WORKSPACES
+from webhook.cluster.resource import BASELINES, NAMESPACES, NETWORK_POLICIES, ORGANIZATIONS, PROJECTS, WORKSPACES
 from webhook.controller import Way
 from webhook.errors import ClusterError
 from webhook.exemption import rfc3339
@@ -348,6 +348,19 @@ def test_a_fight_in_one_namespace_does_not_slow_the_others(monkeypatch: pytest.M
             await asyncio.sleep(0.02)
         world.memory.put(NAMESPACES, live_namespace("other"))
         await until(lambda: (world.state("other") or {}).get("state") == "Ready", 0.5)
+
+    doing(world, script)
+
+
+def test_a_tree_that_changes_often_is_nobodys_fight() -> None:
+    """Whatever it brings and takes each time: a namespace is written to at once, however often that is."""
+    world = settled()
+
+    async def script() -> None:
+        for number in range(course.PATIENT_ROUNDS + 4):
+            named = [] if number % 2 == 0 else ["zero-trust"]
+            world.memory.put(ORGANIZATIONS, thing("acme", {"baselines": named}))
+            await until(lambda named=named: (world.state() is not None) == bool(named), 0.5)  # type: ignore[misc]  # bound now
 
     doing(world, script)
 

@@ -20,6 +20,7 @@ from tests.cluster.world import (
     working,
 )
 from webhook import retire
+from webhook.baseline import past
 from webhook.cluster.resource import BASELINES, DEFINITIONS, NAMESPACES, NETWORK_POLICIES
 from webhook.errors import ClusterError
 from webhook.model import BASELINE_FINALIZER, WORKSPACE_LABEL
@@ -33,6 +34,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the waits be short."""
     monkeypatch.setattr(retire, "SETTLE_SECONDS", 0.005)
     monkeypatch.setattr(retire, "FIRST_WAIT", 0.02)
+    monkeypatch.setattr(past, "SETTLE_SECONDS", 0.05)
 
 
 def of_the_edge() -> World:

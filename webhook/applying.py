@@ -91,7 +91,7 @@ class Applied:
         if self.stale:
             return
         await _side_by_side(self._remove(each, "") for each in plan.surplus)
-        if problems or plan.drifted or self.past.fights() or not self.whole:
+        if problems or plan.drifted or self.past.wrong or not self.whole:
             return
         await _side_by_side(self._remove(each, "does not apply here any more") for each in plan.shed)
         if plan.ending and await self._defined():

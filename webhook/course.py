@@ -66,6 +66,8 @@ class Course:
     due: float = 0.0
     failing: bool = False
     _routine: bool = False
+    _tree: int = 0
+    """Which tree was written by last, by its identity: former trees are not kept."""
 
     def same(self, seen: Sight) -> bool:
         """Say whether nothing changed since nothing had to be done, but for the time."""
@@ -119,14 +121,15 @@ class Course:
         if brought.failed:
             self._wait(min(max(SOON_SECONDS, failing / TRIES), LONGEST_WAIT))
         elif brought.written:
-            self._wrote(brought)
+            self._wrote(seen, brought)
         else:
             self.right = seen
             self.compared = _now() + random.uniform(*RESYNC_SECONDS)  # noqa: S311 - no secret
 
-    def _wrote(self, brought: Brought) -> None:
-        """Count a round of writes, and wait if there were many."""
-        if brought.limited:
+    def _wrote(self, seen: Sight, brought: Brought) -> None:
+        """Count a round of writes, and wait if there were many; what another tree brings first is nobody's doing."""
+        before, self._tree = self._tree, id(seen[0])
+        if brought.limited or before != self._tree:
             return
         if self.rounds >= PATIENT_ROUNDS:
             self._wait(LONGEST_WAIT)

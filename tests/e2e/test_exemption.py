@@ -97,14 +97,14 @@ def test_an_exemption_holds_until_its_end_and_ends_by_itself(guarded: Guarded) -
     found = guarded.reader.read(f"{NAMESPACES}/moving")
     assert found["metadata"]["labels"]["portcullis.dev/gate"] == "enforced"
     until(lambda: guarded.reader.specs("moving") == ZERO_TRUST, 12)
-    until(lambda: state(guarded.reader.read(f"{NAMESPACES}/moving")) | {"revision": ""} == READY, 5)
+    until(lambda: state(guarded.reader.read(f"{NAMESPACES}/moving")) | {"revision": "", "since": ""} == READY, 5)
     guarded.kubectl(*run("moving", "covered"), user="wanda")
     # What is left of it is an InfraAdmin's to clear away.
     assert "[baseline/exemption]" in guarded.refused(*patch("moving", NONE), user="wanda")
     guarded.kubectl(*patch("moving", NONE), user="ivan")
 
 
-READY = {"state": "Ready", "reason": "", "revision": ""}
+READY = {"state": "Ready", "reason": "", "revision": "", "since": ""}
 
 
 def exempt_state(guarded: Guarded, name: str) -> Json:

@@ -19,6 +19,9 @@ CALM_SECONDS = 120.0
 FIRST_REST, LONGEST_REST = 15.0, 300.0
 """Between two repairs of what is fought over, the longest after ever longer ones; a part of it is random."""
 
+SETTLE_SECONDS = 2.0
+"""What does not apply any more goes after so long: of two changes to the tree the later one may be told first."""
+
 
 @dataclass(slots=True)
 class _Bout:
@@ -50,6 +53,13 @@ class Past:
     stood: dict[str, int] = field(default_factory=dict)
     told: dict[str, frozenset[str]] = field(default_factory=dict)
     _bouts: dict[str, _Bout] = field(default_factory=dict)
+    _left: dict[str, float] = field(default_factory=dict)
+    """Since when policies stand that do not apply any more."""
+
+    def settled(self, names: frozenset[str], now: float) -> frozenset[str]:
+        """Take these for the policies that do not apply any more; return those that have not for a while."""
+        self._left = {name: self._left.get(name, now) for name in names}
+        return frozenset(name for name, since in self._left.items() if now - since >= SETTLE_SECONDS)
 
     def may_repair(self, wanted: WantedPolicy, who: str, now: float) -> bool:
         """Say whether a policy that `who` made wrong may be put right now."""
@@ -100,7 +110,14 @@ class Past:
             if bout.due
         }
 
+    @property
+    def wrong(self) -> bool:
+        """Whether a policy that is fought over is wrong at the moment, and rests."""
+        return any(bout.due and bout.wrong for bout in self._bouts.values())
+
     def again(self, now: float) -> float | None:
         """Return in how many seconds to look again whatever happens meanwhile, None for never."""
         times = [bout.due if bout.wrong else bout.times[-1] + CALM_SECONDS for bout in self._bouts.values() if bout.due]
+        # What is settled and stands all the same waits for something else.
+        times += [since + SETTLE_SECONDS for since in self._left.values() if now - since < SETTLE_SECONDS]
         return max(min(times) - now, 0.0) if times else None

@@ -55,8 +55,8 @@ class Plan:
     """
     What is to be done: `puts` first, then what is surplus goes, and `shed` once all that is wanted stands.
 
-    `shed` is of baselines that do not apply (any more), of which `ending` are being deleted. `drifted` says what
-    differs and is left, `strays` what stands though there is no such baseline, each by the policy's name.
+    `shed` is of baselines that have not applied for a while, `ending` of those that are being deleted. `drifted` says
+    what differs and is left, `strays` what stands though there is no such baseline, each by the policy's name.
     """
 
     puts: list[Put] = field(default_factory=list)
@@ -84,6 +84,9 @@ def plan_of(site: Site, wanted: Wanted, past: Past, now: float) -> Plan:
             plan.puts.append(put)
     for old in site.policies:
         _weigh(old, site, wanted, plan)
+    settled = past.settled(frozenset(each.name for each in (*plan.shed, *plan.ending)), now)
+    plan.shed = [each for each in plan.shed if each.name in settled]
+    plan.ending = [each for each in plan.ending if each.name in settled]
     return plan
 
 
