@@ -54,6 +54,12 @@ class Metrics:
             ["status"],
             registry=self.registry,
         )
+        self.certificate_expiry = Gauge(
+            "portcullis_certificate_expiry_seconds",
+            "How long what is served is valid: the certificate (leaf) and the CA that vouches for it (ca).",
+            ["certificate"],
+            registry=self.registry,
+        )
         self.opa_restarts = Gauge("portcullis_opa_restarts", "How often OPA was started again.", registry=self.registry)
 
     def decided(self, record: Record) -> None:

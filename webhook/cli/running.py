@@ -4,7 +4,9 @@ import asyncio
 import time
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime
+from functools import partial
+from math import nan
+from pathlib import Path
 
 import structlog
 
@@ -20,15 +22,20 @@ from webhook.server import AnyCallers, CertifiedCallers, Server, Tls
 from webhook.settings import ServeSettings
 
 
-async def run(settings: ServeSettings) -> None:
-    """Serve until SIGTERM; raises `PortcullisError` for what keeps it from starting or from going on."""
+async def run(settings: ServeSettings, *, now: certs.Clock = certs.utc) -> None:
+    """
+    Serve until SIGTERM; raises `PortcullisError` for what keeps it from starting or from going on.
+
+    `now` says by which time certificates are valid.
+    """
     begin = time.monotonic()
     bundle = read_policies(settings.policies)
     metrics = Metrics()
     async with AsyncExitStack() as stack:
-        tenants = await stack.enter_async_context(tenants_of(settings))
+        tenants = await stack.enter_async_context(tenants_of(settings, now))
         if settings.tls:
             await tenants.certificate()
+            _tell_expiry(metrics, settings.cert_dir, now)
         engine = await stack.enter_async_context(started(settings, bundle, metrics))
         gate = Gate(
             engine.opa,
@@ -40,7 +47,7 @@ async def run(settings: ServeSettings) -> None:
             look=tenants.look,
         )
         tls = Tls(settings.cert_dir / "tls.crt", settings.cert_dir / "tls.key", settings.client_ca)
-        served = _Served(settings, tenants, gate, engine, begin)
+        served = _Served(settings, tenants, gate, engine, begin, now)
         health = Health(served.missing, served.notes)
         app = create_app(gate, health, metrics, CertifiedCallers() if settings.client_ca else AnyCallers())
         await served.run(Server.of(app, settings.host, settings.port, tls=tls if settings.tls else None), tls)
@@ -55,11 +62,12 @@ class _Served:
     gate: Gate
     engine: Engine
     begin: float
+    now: certs.Clock
 
     def missing(self) -> list[str]:
         """Say what keeps us from being ready."""
         tls = self.settings.tls
-        problem = certs.problem(self.settings.cert_dir / "tls.crt", now=datetime.now(UTC)) if tls else None
+        problem = certs.problem(self.settings.cert_dir / "tls.crt", now=self.now()) if tls else None
         return [*([f"certificate: {problem}"] if problem else []), *self.tenants.missing()]
 
     def notes(self) -> list[str]:
@@ -98,6 +106,23 @@ class _Served:
             seconds=round(time.monotonic() - self.begin, 3),
         )
         await self.tenants.work(self.gate)
+
+
+def _tell_expiry(metrics: Metrics, folder: Path, now: certs.Clock) -> None:
+    """Have the metrics tell how long what is served is valid."""
+    for name in ("leaf", "ca"):
+        left = partial(_seconds_left, folder, name, now)
+        metrics.certificate_expiry.labels(name).set_function(left)
+
+
+def _seconds_left(folder: Path, name: str, now: certs.Clock) -> float:
+    try:
+        found = certs.contents(folder)
+    except certs.CertificateError:
+        return nan
+    chain = found.get("tls.crt", b"")
+    vouching = certs.write_bundle(certs.anchors(chain, found.get("ca.crt", b"")))
+    return certs.seconds_left(chain if name == "leaf" else vouching, now=now())
 
 
 @dataclass(frozen=True, slots=True)
