@@ -11,13 +11,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
+from cryptography.x509 import Certificate
+
 import certs
 from webhook.registration.hooks import bundles
 
 Object = dict[str, Any]
 
 SETTLE_SECONDS = 5.0
-"""How long a caBundle has to have stood before it counts: the API server hears of it by a watch, as we do."""
+"""How long a CA has to have stood in every caBundle before it counts: the API server hears by a watch, as we do."""
 
 
 class Trusting(Protocol):
@@ -80,7 +82,8 @@ class Trust:
     _seen: dict[str, frozenset[bytes]] = field(default_factory=dict)
     """The caBundles of all hooks by kind, PEM; none for an object that does not stand."""
     _cut: set[str] = field(default_factory=set)
-    _since: float = 0.0
+    _held: dict[Certificate, float] = field(default_factory=dict)
+    """The CAs that every hook trusts, and since when."""
     _first: bytes | None = None
 
     @property
@@ -105,8 +108,11 @@ class Trust:
     def see(self, kind: str, thing: Object | None) -> None:
         """Take how an object stands, None for not at all."""
         found = bundles(thing) if thing else frozenset[bytes]()
-        if self._seen.get(kind) != found:
-            self._seen[kind], self._since = found, self.clock()
+        if self._seen.get(kind) == found:
+            return
+        self._seen[kind] = found
+        now, every = self.clock(), [set(certs.readable(each)) for each in self._bundles]
+        self._held = {each: self._held.get(each, now) for each in (set.intersection(*every) if every else ())}
         if self._first is None and len(self._seen) == len(self.kinds):
             self._first = certs.joined(*self._bundles)
 
@@ -116,21 +122,19 @@ class Trust:
             self._cut.add(kind)
         elif kind in self._cut:
             self._cut.remove(kind)
-            self._since = self.clock()
+            self._held = dict.fromkeys(self._held, self.clock())
 
     def relies_on(self, chain: bytes, now: datetime) -> bool:
         """Say whether every hook that stands trusts `chain`, and there is one."""
-        return self.known and self.stands and self._carry(chain, now)
+        return self.known and self.stands and all(certs.anchors(chain, each, now=now) for each in self._bundles)
 
     def ready_for(self, chain: bytes, now: datetime) -> bool:
         """Say whether `chain` may be served; where nothing stands nobody calls us."""
         if not self.known or not self.stands:
             return self.known
-        return self._carry(chain, now) and self.clock() - self._since >= SETTLE_SECONDS
+        long = tuple(each for each, since in self._held.items() if self.clock() - since >= SETTLE_SECONDS)
+        return bool(certs.anchors(chain, certs.write_bundle(long), now=now))
 
     def anchors(self, chain: bytes) -> bytes:
         """Return the CAs by which the hooks that stand trust `chain`."""
         return certs.joined(*(certs.write_bundle(certs.anchors(chain, each)) for each in self._bundles))
-
-    def _carry(self, chain: bytes, now: datetime) -> bool:
-        return all(certs.anchors(chain, each, now=now) for each in self._bundles)
