@@ -56,25 +56,26 @@ class Rotation:
         whatever it is like. Raises CertificateError for hosts that are none.
         """
         hosts = tuple(dict.fromkeys((*self.hosts, *named(data))))
-        authority = self._authority(Pair(joined(data.get("ca.crt", b"")), data.get("ca.key", b"")), anew=anew)
         serving = Pair(data.get("tls.crt", b""), data.get("tls.key", b""))
+        authority = Pair(joined(data.get("ca.crt", b"")), data.get("ca.key", b""))
+        if anew or not self._signs(authority, serving):
+            authority = self._successor(authority, key=None if anew else _orphan(authority))
         if self._issues(serving, authority, hosts):
             serving = issue_serving(authority, hosts, now=self.now)
         bundle = self._pruned(serving, authority)
         return {"ca.key": authority.key, "ca.crt": bundle, "tls.key": serving.key, "tls.crt": serving.certificate}
 
-    def _authority(self, kept: Pair, *, anew: bool) -> Pair:
-        """Return the CA that signs from now on: the one that is there, or its successor beside it."""
-        if not anew:
-            try:
-                issuer, _ = issuer_of(kept, now=self.now)
-            except CertificateError:
-                pass
-            else:
-                if not past_two_thirds(issuer, now=self.now):
-                    return kept
-        made = issue_authority(now=self.now, key=None if anew else _orphan(kept))
-        return Pair(joined(made.certificate, kept.certificate), made.key)
+    def _signs(self, authority: Pair, serving: Pair) -> bool:
+        """Say whether the CA that is there goes on: one that is due first mends what can be served with no more."""
+        try:
+            issuer, _ = issuer_of(authority, now=self.now)
+        except CertificateError:
+            return False
+        return not past_two_thirds(issuer, now=self.now) or unusable(serving, (), now=self.now) is not None
+
+    def _successor(self, authority: Pair, *, key: bytes | None) -> Pair:
+        made = issue_authority(now=self.now, key=key)
+        return Pair(joined(made.certificate, authority.certificate), made.key)
 
     def _issues(self, serving: Pair, authority: Pair, hosts: tuple[str, ...]) -> bool:
         if not due(serving, authority, hosts, now=self.now):

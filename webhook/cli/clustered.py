@@ -86,6 +86,8 @@ class FromCluster:
             found.append(f"tenant tree: {self._live.lacks()}")
         if self._keeper.overdue:
             found.append(f"webhook objects: {self._keeper.overdue}")
+        if not self._keeper.told:
+            found.append("webhook objects: it is not known yet how they stand")
         if self._settings.tls and self._shared.untrusted():
             found.append("certificate: the API server does not trust it: the webhook objects are about to be healed")
         return found

@@ -42,15 +42,15 @@ class Callee:
         return {"caBundle": bundle, "service": {"name": SERVICE, "namespace": HOME, "path": path, "port": 443}}
 
     def beside(self, stored: Object) -> "Callee":
-        """Return it with those CAs that a stored object has and may keep."""
+        """Return it with those CAs that a stored object has and may keep, and in the order that they have there."""
         needed = set(certs.readable(self.ca))
         found = {each: set(certs.readable(each)) for each in bundles(stored)}
         there = set[Certificate]().union(*found.values())
         extra = tuple(each for each in certs.readable(self.tolerated) if each in there - needed)
-        if not extra:
-            return self
-        same = (each for each, cas in found.items() if cas == needed.union(extra))
-        return replace(self, ca=next(same, certs.joined(self.ca, certs.write_bundle(extra))))
+        same = next((each for each, cas in found.items() if needed and cas == needed.union(extra)), None)
+        if same is None:
+            return replace(self, ca=certs.joined(self.ca, certs.write_bundle(extra))) if extra else self
+        return replace(self, ca=same)
 
 
 def read_shipped(text: str) -> Mapping[str, Object]:

@@ -61,6 +61,8 @@ class SharedCertificate:
     _former: bytes = b""
     """The CAs of what was served before, and since when it is not any more."""
     _switched: float = 0.0
+    _trusted: bytes = b""
+    """What was served when the API server was last known to trust it."""
     _begun: float = field(default_factory=time.monotonic)
     _one: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -121,9 +123,16 @@ class SharedCertificate:
         return certs.joined(former, self.trust.first if now - self._begun < TOLERATED_SECONDS else b"")
 
     def untrusted(self) -> bool:
-        """Say whether the API server is known not to trust what is served."""
+        """
+        Say whether what is served is nothing that the API server has ever trusted, so far as is known.
+
+        What it has trusted once is not taken for untrusted because somebody wipes the webhook objects: they are
+        healed within a moment, and being ready again takes longer.
+        """
         chain = self._mine().get("tls.crt", b"")
-        return self.trust.known and self.trust.stands and not self.trust.relies_on(chain, self.now())
+        if chain != self._trusted and self.trust.heard_of(chain, self.now()):
+            self._trusted = chain
+        return self.trust.known and self.trust.stands and chain != self._trusted
 
     # What is due.
 

@@ -47,12 +47,17 @@ class Due:
         """Return the step of a Secret that is ours; `mine` is what the folder holds. Raises CertificateError."""
         data = stored.data
         # What was damaged by hand is put back as it is served.
-        base: Files = (data if certs.sound(data) or not certs.sound(mine) else mine) or mine
+        base: Files = data if certs.sound(data) or (data and not certs.sound(mine)) else mine
         if self.usable(mine) and self.trust.relies_on(mine["tls.crt"], self.now):
-            if certs.sound(data) and data["tls.crt"] != mine["tls.crt"] and certs.ahead(data, now=self.now):
-                note = f"{WHOSE} begins in the future: the clock of another replica is ahead of ours, or ours is behind"
-                return Step(mine, note=note)
             base = self._vouching(base, mine)
+            if (
+                base is data
+                and certs.sound(data)
+                and data["tls.crt"] != mine["tls.crt"]
+                and certs.ahead(data, now=self.now)
+            ):
+                note = f"{WHOSE} begins in the future: the clock of another replica is ahead of ours, or ours is behind"
+                return Step({**data, "tls.crt": mine["tls.crt"], "tls.key": mine["tls.key"]}, note=note)
         rotation = certs.Rotation(self.hosts, self.now, lambda chain: self.trust.ready_for(chain, self.now))
         aim = rotation.advanced(base, anew=stored.asks_anew)
         takes = self._takes(aim, mine)

@@ -48,6 +48,10 @@ class Trusting(Protocol):
         """Say whether `chain` may be served: every hook that stands has trusted it for long enough."""
         ...
 
+    def heard_of(self, chain: bytes, now: datetime) -> bool:
+        """Say whether the API server has heard of a CA of `chain` by now, or had when it was first known."""
+        ...
+
     def anchors(self, chain: bytes) -> bytes:
         """Return the CAs by which the hooks that stand trust `chain`, PEM."""
         ...
@@ -65,6 +69,10 @@ class Nobody:
         return False
 
     def ready_for(self, chain: bytes, now: datetime) -> bool:  # noqa: ARG002 - the other one looks at it
+        """Return True."""
+        return True
+
+    def heard_of(self, chain: bytes, now: datetime) -> bool:  # noqa: ARG002 - the other one looks at it
         """Return True."""
         return True
 
@@ -134,6 +142,12 @@ class Trust:
             return self.known
         long = tuple(each for each, since in self._held.items() if self.clock() - since >= SETTLE_SECONDS)
         return bool(certs.anchors(chain, certs.write_bundle(long), now=now))
+
+    def heard_of(self, chain: bytes, now: datetime) -> bool:
+        """Say whether the API server has heard of a CA of `chain`; what stood at first does so for longer than we."""
+        return self.ready_for(chain, now) or (
+            self.relies_on(chain, now) and bool(certs.anchors(chain, self.first, now=now))
+        )
 
     def anchors(self, chain: bytes) -> bytes:
         """Return the CAs by which the hooks that stand trust `chain`."""
