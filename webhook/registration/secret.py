@@ -34,6 +34,12 @@ How long a CA of somebody else's that is not used any more is left in the webhoo
 Of a CA that is not ours nobody says when it was the one: a replica that has just started finds it there beside the new
 one, and must not take it from another replica that is served with by it still, for a moment.
 """
+STARTING_SECONDS = 60.0
+"""
+The same where the Secret is ours and says itself which CAs are needed, after a start.
+
+Who finds no Secret and an empty folder makes all anew, while others may serve what it was about and put it back.
+"""
 
 
 @dataclass(slots=True)
@@ -115,12 +121,11 @@ class SharedCertificate:
         return ca
 
     def tolerated(self) -> bytes:
-        """Return the CAs that may stay in the webhook objects, PEM; of a Secret of ours it says so itself."""
-        if not self.foreign:
-            return b""
+        """Return the CAs that may stay in the webhook objects though we need them not, PEM."""
         now = time.monotonic()
-        former = self._former if now - self._switched < TOLERATED_SECONDS else b""
-        return certs.joined(former, self.trust.first if now - self._begun < TOLERATED_SECONDS else b"")
+        starting = now - self._begun < (TOLERATED_SECONDS if self.foreign else STARTING_SECONDS)
+        changing = self.foreign and now - self._switched < TOLERATED_SECONDS
+        return certs.joined(self._former if changing else b"", self.trust.first if starting else b"")
 
     def untrusted(self) -> bool:
         """
