@@ -224,7 +224,7 @@ EDITS: Mapping[str, Mapping[str, bytes | None]] = {
     "garbage everywhere": dict.fromkeys(FOUR, b"garbage"),
     "all of it empty": dict.fromkeys(FOUR, b""),
     "another key": {"tls.key": issued()["tls.key"]},
-    "a certificate of another CA": {name: issued()[name] for name in ("tls.crt",)},
+    "a certificate of another CA": {"tls.crt": issued()["tls.crt"]},
     "a pair of another CA": {name: content for name, content in issued().items() if name.startswith("tls")},
     "the CA's key gone": {"ca.key": None},
     "the CA's certificate gone": {"ca.crt": None},

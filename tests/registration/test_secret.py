@@ -14,7 +14,7 @@ from tests.cluster.memory import Call, Memory
 from webhook.cluster.resource import SECRETS
 from webhook.errors import ClusterError, SettingsError
 from webhook.model import HOME
-from webhook.registration.secret import NAME, SharedCertificate
+from webhook.registration.secret import ABSENT, NAME, SharedCertificate
 
 HOSTS = ("portcullis.portcullis-system.svc", "127.0.0.1")
 FOUR = {"ca.crt", "ca.key", "tls.crt", "tls.key"}
@@ -424,3 +424,85 @@ def test_half_of_a_pair_in_the_folder_is_not_the_operators_own(tmp_path: Path) -
     assert not replica.own
     synced(replica)
     assert certs.contents(tmp_path) == data_of(memory)
+
+
+# As cert-manager keeps it.
+
+CERT_MANAGER = {"cert-manager.io/certificate-name": "portcullis", "cert-manager.io/issuer-name": "portcullis-ca"}
+
+
+def managed(data: dict[str, bytes]) -> Json:
+    """Return the Secret with its annotations; it was ours before, so our CA's key is in it still."""
+    metadata = {"name": NAME, "namespace": HOME, "annotations": CERT_MANAGER}
+    return secret_of({**data, "ca.key": issued()["ca.key"]}, metadata=metadata)
+
+
+def test_what_cert_manager_took_over_is_its_own(tmp_path: Path) -> None:
+    """Whatever of ours is left in it; our key is not kept, for it would sign for a CA that is not ours."""
+    memory = Memory()
+    replica = shared(memory, tmp_path)
+    synced(replica)
+    memory.calls.clear()
+    theirs = foreign()
+    memory.put(SECRETS, managed(theirs))
+    synced(replica)
+    assert certs.contents(tmp_path) == theirs
+    assert replica.foreign
+    assert writes(memory) == []
+
+
+def test_before_cert_manager_has_issued_it_is_waited_for(tmp_path: Path) -> None:
+    """Its overlay lets us make no Secret; that is told apart from rights that are missing."""
+    memory = Memory()
+
+    async def refuse(call: Call) -> None:
+        if call.verb == "create":
+            raise ClusterError("forbidden: cannot create", status=403)
+
+    memory.before = refuse
+    replica = shared(memory, tmp_path)
+    with pytest.raises(ClusterError, match="we may not make it: whoever keeps it has to") as caught:
+        synced(replica)
+    assert caught.value.reason == ABSENT
+    memory.put(SECRETS, managed(foreign()))
+    synced(replica)
+    assert certs.contents(tmp_path).keys() == {"ca.crt", "tls.crt", "tls.key"}
+
+
+def test_a_secret_of_cert_manager_that_is_deleted_is_its_own_to_make(tmp_path: Path) -> None:
+    """What it held is served meanwhile, and that is said."""
+    memory = Memory()
+    memory.put(SECRETS, managed(foreign()))
+    replica = shared(memory, tmp_path)
+    synced(replica)
+    before = certs.contents(tmp_path)
+    memory.remove(SECRETS, NAME, HOME)
+    synced(replica)
+    assert "is gone: whoever keeps it has to bring it again" in replica.note
+    assert (certs.contents(tmp_path), writes(memory)) == (before, [])
+
+
+def test_one_that_nobody_renews_is_told_of(tmp_path: Path) -> None:
+    """Past two thirds of its life, while there is time to find out why."""
+    memory = Memory()
+    memory.put(SECRETS, secret_of(foreign(days_ago=70)))
+    replica = shared(memory, tmp_path)
+    synced(replica)
+    assert "past two thirds of its life and not renewed by whoever keeps it" in replica.note
+    memory.put(SECRETS, secret_of(foreign()))
+    synced(replica)
+    assert replica.note == ""
+
+
+@pytest.mark.parametrize("part", ["ca.crt", "tls.key"])
+def test_parts_of_two_issues_are_not_taken_from_others(part: str, tmp_path: Path) -> None:
+    """Nobody would trust it, so what is served goes on."""
+    memory = Memory()
+    memory.put(SECRETS, managed(foreign()))
+    replica = shared(memory, tmp_path)
+    synced(replica)
+    before = certs.contents(tmp_path)
+    memory.put(SECRETS, managed({**before, part: foreign()[part]}))
+    with pytest.raises(SettingsError, match=f"^Secret {HOME}/{NAME}: "):
+        synced(replica)
+    assert (certs.contents(tmp_path), writes(memory)) == (before, [])
