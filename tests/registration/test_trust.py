@@ -127,7 +127,8 @@ def test_a_ca_that_may_stay_is_neither_taken_out_nor_put_in() -> None:
     assert put_back(tolerant, b"") == NEW.certificate
 
 
-def test_the_order_of_a_bundle_is_no_reason_to_write() -> None:
-    """Each replica may have it otherwise."""
-    both = OLD.certificate + NEW.certificate
-    assert put_back(Callee(NEW.certificate + OLD.certificate), both) is None
+def test_the_order_of_a_bundle_is_no_reason_to_write_while_some_may_stay() -> None:
+    """Each replica may have it otherwise; where the Secret is ours and has all, it says the order too."""
+    ours, stored = NEW.certificate + OLD.certificate, OLD.certificate + NEW.certificate
+    assert put_back(Callee(ours, tolerated=EVIL.certificate), stored) is None
+    assert put_back(Callee(ours), stored) == ours

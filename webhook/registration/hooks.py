@@ -42,7 +42,9 @@ class Callee:
         return {"caBundle": bundle, "service": {"name": SERVICE, "namespace": HOME, "path": path, "port": 443}}
 
     def beside(self, stored: Object) -> "Callee":
-        """Return it with those CAs that a stored object has and may keep, and in the order that they have there."""
+        """Return it with those CAs that a stored object has and may keep, then in the order that they have there."""
+        if not self.tolerated:
+            return self
         needed = set(certs.readable(self.ca))
         found = {each: set(certs.readable(each)) for each in bundles(stored)}
         there = set[Certificate]().union(*found.values())
