@@ -37,7 +37,7 @@ def issue_authority(*, now: datetime, key: bytes | None = None) -> Pair:
     two CAs in one bundle never share a name, and a certificate made anew for the same key is accepted wherever the
     former one is trusted. Raises CertificateError for a `key` that cannot sign.
     """
-    signer = generate_private_key(SECP256R1()) if key is None else _signer(key)
+    signer = generate_private_key(SECP256R1()) if key is None else signing_key(key)
     identifier = x509.SubjectKeyIdentifier.from_public_key(signer.public_key())
     name = _name(f"Portcullis CA {identifier.digest.hex()[:16]}")
     start = now.replace(microsecond=0) - SKEW
@@ -79,17 +79,9 @@ def issuer_of(authority: Pair, *, now: datetime) -> tuple[x509.Certificate, Elli
     """
     Give the certificate and key that `authority` signs with: of a bundle, the last to end of those with its key.
 
-    Raises CertificateError where a part cannot be read, the key is neither EC nor RSA, no certificate belongs to it,
-    or the one that does is no CA or is not valid at `now`.
+    Raises CertificateError as `signer_of` does, and where the certificate is not valid at `now`.
     """
-    signer = _signer(authority.key)
-    public = signer.public_key()
-    own = [each for each in read_certificates(authority.certificate) if each.public_key() == public]
-    if not own:
-        raise CertificateError("holds no certificate for the CA's key")
-    issuer = max(own, key=lambda each: each.not_valid_after_utc)
-    if not _may_sign(issuer):
-        raise CertificateError("holds a certificate for the CA's key that is no CA (RFC 5280, 4.2.1.9)")
+    issuer, signer = signer_of(authority)
     if now < issuer.not_valid_before_utc:
         raise CertificateError(f"the CA is not valid before {issuer.not_valid_before_utc:%FT%TZ}, check the clock")
     if now > issuer.not_valid_after_utc:
@@ -97,7 +89,26 @@ def issuer_of(authority: Pair, *, now: datetime) -> tuple[x509.Certificate, Elli
     return issuer, signer
 
 
-def _signer(pem: bytes) -> EllipticCurvePrivateKey | RSAPrivateKey:
+def signer_of(authority: Pair) -> tuple[x509.Certificate, EllipticCurvePrivateKey | RSAPrivateKey]:
+    """
+    Give the certificate and key that `authority` signs with while it is valid.
+
+    Raises CertificateError where a part cannot be read, the key is neither EC nor RSA, no certificate belongs to it,
+    or the one that does is no CA.
+    """
+    signer = signing_key(authority.key)
+    public = signer.public_key()
+    own = [each for each in read_certificates(authority.certificate) if each.public_key() == public]
+    if not own:
+        raise CertificateError("holds no certificate for the CA's key")
+    issuer = max(own, key=lambda each: each.not_valid_after_utc)
+    if not _may_sign(issuer):
+        raise CertificateError("holds a certificate for the CA's key that is no CA (RFC 5280, 4.2.1.9)")
+    return issuer, signer
+
+
+def signing_key(pem: bytes) -> EllipticCurvePrivateKey | RSAPrivateKey:
+    """Give the CA's private key of `pem`. Raises CertificateError for one that cannot be read, or cannot sign."""
     key = read_key(pem)
     if not isinstance(key, EllipticCurvePrivateKey | RSAPrivateKey):
         raise CertificateError("holds a key that is neither EC nor RSA, which not every client accepts of a CA")

@@ -59,6 +59,13 @@ def write(path: Path, content: bytes, *, mode: int) -> None:
         _sync(path.parent)
 
 
+def remove(path: Path) -> None:
+    """Take `path` away, for good, where it is there; only under `locked`. Raises CertificateError."""
+    with _writing(path):
+        path.unlink(missing_ok=True)
+        _sync(path.parent)
+
+
 def _sync(directory: Path) -> None:
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:

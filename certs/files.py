@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from certs.authority import issue_authority, issue_serving, issuer_of
-from certs.disk import locked, read, write
+from certs.authority import issue_authority, issue_serving, issuer_of, signer_of
+from certs.disk import locked, read, remove, write
 from certs.errors import CertificateError
 from certs.hosts import general_names
 from certs.pem import Pair, read_certificates
@@ -43,7 +43,8 @@ def ensure(directory: Path, hosts: tuple[str, ...], *, now: datetime) -> Certifi
     Make `directory` hold a certificate that a server can serve `hosts` with at `now`, and say where.
 
     `hosts` are DNS names and IP literals, at least one; `now` is aware. What is missing is made (directory 0700, keys
-    0600; what is there keeps its mode). A CA that is there is kept; a missing ca.crt is made again for the same key
+    0600; what is there keeps its mode). A CA that is there is kept until it ends; then nobody trusts it any more, and a
+    new one takes its place, which clients have to be given. A missing ca.crt is made again for the same key
     and name. The serving certificate is renewed, with a new key, when `due` says so. Safe to call from several threads
     and processes at once (it blocks for the others), and after a crash at any point: ca.key is written before ca.crt,
     tls.key before tls.crt, and a tls.crt that does not belong to its key is due.
@@ -107,6 +108,8 @@ def _authority(files: CertificateFiles, found: _Found, now: datetime) -> Pair:
     try:
         if found.ca is not None and found.ca_key is not None:
             kept = Pair(found.ca, found.ca_key)
+            if now > signer_of(kept)[0].not_valid_after_utc:
+                return _successor(files, now)
             issuer_of(kept, now=now)
             return kept
         made = issue_authority(now=now, key=found.ca_key)
@@ -117,5 +120,14 @@ def _authority(files: CertificateFiles, found: _Found, now: datetime) -> Pair:
         ) from error
     if found.ca_key is None:
         write(files.ca_key, made.key, mode=0o600)
+    write(files.ca, made.certificate, mode=0o644)
+    return made
+
+
+def _successor(files: CertificateFiles, now: datetime) -> Pair:
+    """Write a new CA; without its ca.crt, at any point of a crash, it is made again for the key that is there."""
+    made = issue_authority(now=now)
+    remove(files.ca)
+    write(files.ca_key, made.key, mode=0o600)
     write(files.ca, made.certificate, mode=0o644)
     return made

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from certs.disk import locked, read, write
+from certs.disk import locked, read, remove, write
 from certs.errors import CertificateError
-from certs.hosts import covered
+from certs.hosts import covered, general_names
 from certs.pem import read_certificates
 
 # A private key before the certificate that belongs to it, as `ensure` writes them: one without its key is due.
@@ -19,9 +19,10 @@ def contents(directory: Path) -> dict[str, bytes]:
 
 
 def named(data: Mapping[str, bytes]) -> tuple[str, ...]:
-    """Give the hosts that the serving certificate in `data` names, none where it cannot be read."""
+    """Give the hosts that the serving certificate in `data` names, none where it cannot be read or issued for."""
     try:
-        return covered(read_certificates(data.get("tls.crt", b""))[0])
+        hosts = covered(read_certificates(data.get("tls.crt", b""))[0])
+        return hosts if hosts and general_names(hosts) else ()
     except CertificateError:
         return ()
 
@@ -38,6 +39,6 @@ def adopt(directory: Path, data: Mapping[str, bytes]) -> None:
         for name, mode in _MODES.items():
             content = data.get(name)
             if content is None:
-                (directory / name).unlink(missing_ok=True)
+                remove(directory / name)
             elif content != read(directory / name):
                 write(directory / name, content, mode=mode)

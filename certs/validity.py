@@ -1,14 +1,26 @@
 """Whether a serving certificate can be used, and when it is due for a new one: pure, and each answer is a sentence."""
 
 from datetime import datetime
+from math import nan
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
 from certs.authority import issuer_of
 from certs.errors import CertificateError
 from certs.hosts import uncovered
 from certs.pem import Pair, read_certificates, read_key
+from certs.trust import issued, readable
+
+
+def seconds_left(pem: bytes, *, now: datetime) -> float:
+    """Return how long the first certificate of `pem` is still valid at `now` (aware); NaN where there is none."""
+    found = readable(pem)
+    return (found[0].not_valid_after_utc - now).total_seconds() if found else nan
+
+
+def aged(pem: bytes, *, now: datetime) -> bool:
+    """Say whether the first certificate of `pem` is past two thirds of its life at `now` (aware); not so for none."""
+    return any(past_two_thirds(each, now=now) for each in readable(pem)[:1])
 
 
 def outside(certificate: x509.Certificate, *, now: datetime) -> str | None:
@@ -26,6 +38,11 @@ def unusable(serving: Pair, hosts: tuple[str, ...], *, now: datetime) -> str | N
 
     Of a chain only the leaf is judged, and not who signed it. Raises CertificateError for a host that is none.
     """
+    return misfit(serving, hosts) or outside(read_certificates(serving.certificate)[0], now=now)
+
+
+def misfit(serving: Pair, hosts: tuple[str, ...] = ()) -> str | None:
+    """Say why clients that dial `hosts` could never use `serving`, or None; else as `unusable`."""
     try:
         leaf = read_certificates(serving.certificate)[0]
     except CertificateError as error:
@@ -38,7 +55,7 @@ def unusable(serving: Pair, hosts: tuple[str, ...], *, now: datetime) -> str | N
         return "does not belong to the key beside it: put the two of one issue there"
     if missing := uncovered(leaf, hosts):
         return f"does not cover {', '.join(missing)}: have it issued with these subject alternative names"
-    return outside(leaf, now=now)
+    return None
 
 
 def due(serving: Pair, authority: Pair, hosts: tuple[str, ...], *, now: datetime) -> str | None:
@@ -52,11 +69,12 @@ def due(serving: Pair, authority: Pair, hosts: tuple[str, ...], *, now: datetime
     if reason := unusable(serving, hosts, now=now):
         return reason
     leaf = read_certificates(serving.certificate)[0]
-    try:
-        leaf.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+    if not issued(leaf, by=issuer):
         return "is signed by another CA"
-    life = leaf.not_valid_after_utc - leaf.not_valid_before_utc
-    if now >= leaf.not_valid_before_utc + life * 2 / 3:
-        return "is past two thirds of its life"
-    return None
+    return "is past two thirds of its life" if past_two_thirds(leaf, now=now) else None
+
+
+def past_two_thirds(certificate: x509.Certificate, *, now: datetime) -> bool:
+    """Say whether `certificate`, a CA's or a server's, is past two thirds of its life at `now` (aware)."""
+    life = certificate.not_valid_after_utc - certificate.not_valid_before_utc
+    return now >= certificate.not_valid_before_utc + life * 2 / 3

@@ -16,10 +16,16 @@ from typing import Any
 
 import httpx2
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 from fastapi import FastAPI, Response
 from starlette.types import ASGIApp
 
 import certs
+from certs.pem import read_key, write_key
 from tests.conftest import Loop
 from webhook.errors import SettingsError
 from webhook.server import Server, Tls
@@ -373,3 +379,49 @@ def test_a_client_ca_that_cannot_be_read_is_an_error(tmp_path: Path, content: by
     (tmp_path / "client-ca.crt").write_bytes(content)
     with pytest.raises(SettingsError, match=r"^--client-ca .*client-ca\.crt holds no PEM certificate to read: "):
         certified(tmp_path / "certs", tmp_path / "client-ca.crt").context()
+
+
+def client_certificate(authority: certs.Pair, path: Path) -> Path:
+    """Return a file with a certificate of `authority` and its key, as the API server shows one."""
+    key = generate_private_key(SECP256R1())
+    above = x509.load_pem_x509_certificate(authority.certificate)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kube-apiserver")]))
+        .issuer_name(above.subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(above.not_valid_before_utc)
+        .not_valid_after(above.not_valid_after_utc)
+        .sign(read_key(authority.key), SHA256())  # type: ignore[arg-type]  # an EC key, as issued
+    )
+    path.write_bytes(certificate.public_bytes(Encoding.PEM) + write_key(key))
+    return path
+
+
+def test_a_replaced_client_ca_is_asked_for_without_a_restart(loop: Loop, tmp_path: Path) -> None:
+    """Who shows a certificate of the new one is let in, of the old one no more; who shows none, as before."""
+    one, two = (certs.issue_authority(now=datetime.now(UTC)) for _ in range(2))
+    client_ca = tmp_path / "client-ca.crt"
+    client_ca.write_bytes(one.certificate)
+    tls = certified(tmp_path / "certs", client_ca)
+
+    def accepts(authority: certs.Pair | None) -> bool:
+        trust = trusting(tmp_path / "certs" / "ca.crt")
+        if authority:
+            trust.load_cert_chain(client_certificate(authority, tmp_path / "client.pem"))
+        try:
+            with client(server, tmp_path, trust=trust) as asking:
+                return asking.get("/").text == "hello"
+        except (httpx2.TransportError, OSError):
+            return False
+
+    with serving(loop, hello(), tls) as server, reloading(loop, server, tls):
+        assert [accepts(each) for each in (one, two, None)] == [True, False, True]
+        put(client_ca, two.certificate)
+        until(lambda: accepts(two))
+        assert [accepts(each) for each in (one, two, None)] == [False, True, True]
+        # What is no CA changes nothing.
+        put(client_ca, b"rubbish")
+        time.sleep(1.5)
+        assert [accepts(each) for each in (one, two, None)] == [False, True, True]

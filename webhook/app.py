@@ -70,6 +70,12 @@ class Metrics:
             ["status"],
             registry=self.registry,
         )
+        self.certificate_expiry = Gauge(
+            "portcullis_certificate_expiry_seconds",
+            "How long what is served is valid: the certificate (leaf) and the CA that vouches for it (ca).",
+            ["certificate"],
+            registry=self.registry,
+        )
         self.opa = OpaMetrics(self.registry)
 
     def decided(self, record: Record) -> None:

@@ -1,7 +1,7 @@
 """
 The HTTPS server around the app: TLS that is reloaded without a restart, client certificates, a stop that finishes.
 
-uvicorn's `Config` keeps the TLS context; loading a chain into it serves every later handshake.
+uvicorn's `Config` keeps the TLS context; every later handshake is handed to the one that was loaded last.
 """
 
 import asyncio
@@ -12,7 +12,6 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Self
 
 import structlog
@@ -62,7 +61,8 @@ class Tls:
 
     def stamp(self) -> tuple[int, ...]:
         """Return what changes whenever one of the files is replaced."""
-        return tuple(number for path in (self.certificate, self.key) for number in _identity(path))
+        files = (self.certificate, self.key, *([self.client_ca] if self.client_ca else []))
+        return tuple(number for path in files for number in _identity(path))
 
 
 def _identity(path: Path) -> tuple[int, int]:
@@ -221,7 +221,7 @@ class Server(uvicorn.Server):
         return host, port
 
     async def keep_certificate(self, tls: Tls) -> None:
-        """Load the key pair again whenever its files change, for ever; one that does not fit is tried again."""
+        """Load key pair and client CA again whenever a file changes, for ever; what does not fit is tried again."""
         log = structlog.get_logger()
         # Of no files: what stood when the server began may have been replaced since, and is loaded once more.
         loaded: tuple[int, ...] = ()
@@ -231,22 +231,21 @@ class Server(uvicorn.Server):
             try:
                 found = tls.stamp()
                 if found != loaded and self.config.ssl:
-                    _load(self.config.ssl, tls)
+                    _serve_by(self.config.ssl, tls.context())
                     loaded, told = found, ""
                     log.info("certificate loaded", certificate=str(tls.certificate))
-            except (OSError, ssl.SSLError) as error:
+            except (OSError, SettingsError) as error:
                 # Between two renames key and certificate do not fit; the old pair serves on meanwhile.
                 if str(error) != told:
                     told = str(error)
                     log.warning("certificate not loaded", error=told)
 
 
-def _load(context: ssl.SSLContext, tls: Tls) -> None:
-    """Load a pair that fits; one that does not would leave the context without a key, so a copy is tried elsewhere."""
-    with TemporaryDirectory(prefix="portcullis-") as scratch:
-        certificate, key = Path(scratch, "tls.crt"), Path(scratch, "tls.key")
-        certificate.write_bytes(tls.certificate.read_bytes())
-        key.touch(mode=0o600)
-        key.write_bytes(tls.key.read_bytes())
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
-        context.load_cert_chain(certificate, key)
+def _serve_by(listening: ssl.SSLContext, fresh: ssl.SSLContext) -> None:
+    """Have every later handshake done by `fresh`: a CA can be added to a context, but not taken out of it."""
+
+    def swap(connection: ssl.SSLSocket | ssl.SSLObject, _name: str | None, _listening: ssl.SSLContext) -> None:
+        # Called whether or not the client names a server.
+        connection.context = fresh
+
+    listening.sni_callback = swap

@@ -205,10 +205,34 @@ def test_a_ca_that_cannot_be_read_is_refused_and_never_replaced(name: str, conte
     assert contents(made) == before
 
 
-def test_a_ca_that_expired_is_refused(made: Path) -> None:
-    """Clients need the next CA before it signs: it is not made behind their back."""
-    with pytest.raises(CertificateError, match=r"expired at 2036-11-20T11:55:00Z.*give clients the ca\.crt"):
-        ensure(made, HOSTS, now=NOW + timedelta(days=3652))
+def test_a_ca_that_expired_is_replaced(made: Path) -> None:
+    """Nobody trusts it any more, so there is nothing to lose: a new one and its certificate are made at once."""
+    before = contents(made)
+    ended = NOW + timedelta(days=3652)
+    ensure(made, HOSTS, now=ended)
+    assert not {name for name in NAMES if contents(made)[name] == before[name]}
+    assert problem(made / "tls.crt", now=ended) is None
+    assert_consistent(made)
+
+
+def test_a_ca_of_the_future_is_refused(made: Path) -> None:
+    """The clock is wrong, and others whose clock is right trust that CA."""
+    before = contents(made)
+    with pytest.raises(CertificateError, match=r"not valid before 2026-11-21T11:55:00Z, check the clock"):
+        ensure(made, HOSTS, now=NOW - timedelta(days=1))
+    assert contents(made) == before
+
+
+@pytest.mark.parametrize("names", [("ca.crt",), ("ca.crt", "ca.key")], ids="+".join)
+def test_after_a_crash_while_a_ca_is_replaced_it_is_completed(names: tuple[str, ...], made: Path) -> None:
+    """ca.crt goes first and comes last: what is missing is made for the key that is there."""
+    ended = NOW + timedelta(days=3652)
+    (made / "ca.crt").unlink()
+    if "ca.key" in names:
+        (made / "ca.key").write_bytes(issue_authority(now=ended).key)
+    ensure(made, HOSTS, now=ended)
+    assert problem(made / "tls.crt", now=ended) is None
+    assert_consistent(made)
 
 
 def test_following_the_advice_for_a_lost_ca_works(made: Path) -> None:

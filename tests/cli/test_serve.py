@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,6 +22,7 @@ import httpx2
 import psutil
 import pytest
 
+import certs
 from tests.cases.reviews import ADA, BO, NETPOL, Asked, Caller, Json, injected, policy
 from tests.conftest import TREE
 from webhook.decision.bundle import read_policies
@@ -190,6 +192,26 @@ def test_it_is_ready_in_under_five_seconds_by_its_own_clock(tmp_path: Path) -> N
         if found[-1] < 5:
             return
     pytest.fail(f"it took {found} s")
+
+
+def test_the_metrics_tell_how_long_the_certificate_is_valid(tmp_path: Path) -> None:
+    """That of the server, and of the CA that vouches for it."""
+    with serve(tmp_path, *usual(tmp_path)) as serving:
+        lines = serving.client.get("/metrics").text.splitlines()
+    name = "portcullis_certificate_expiry_seconds"
+    told = {line.split()[0].removeprefix(name): float(line.split()[1]) for line in lines if line.startswith(name)}
+    days = {key: round(seconds / 86_400) for key, seconds in told.items()}
+    assert days == {'{certificate="leaf"}': 90, '{certificate="ca"}': 3652}
+
+
+def test_a_folder_whose_certificate_and_ca_are_over_is_made_anew(tmp_path: Path) -> None:
+    """Whoever was off for ten years starts all the same; clients need the new CA."""
+    begin = datetime.now(UTC) - timedelta(days=4000)
+    certs.ensure(tmp_path / "certs", ("localhost",), now=begin)
+    before = certs.contents(tmp_path / "certs")
+    with serve(tmp_path, *usual(tmp_path)) as serving:
+        assert serving.client.get("/readyz").json()["missing"] == []
+    assert certs.contents(tmp_path / "certs")["ca.crt"] != before["ca.crt"]
 
 
 def test_a_second_start_keeps_the_certificate(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from tests.cluster.memory import Call, Memory
 from webhook.cluster.resource import SECRETS
 from webhook.errors import ClusterError, SettingsError
 from webhook.model import HOME
-from webhook.registration.secret import NAME, SharedCertificate
+from webhook.registration.secret import ABSENT, NAME, SharedCertificate
 
 HOSTS = ("portcullis.portcullis-system.svc", "127.0.0.1")
 FOUR = {"ca.crt", "ca.key", "tls.crt", "tls.key"}
@@ -77,10 +77,10 @@ def writes(memory: Memory) -> list[str]:
 
 
 @pytest.mark.parametrize("missing", ["tls.key", "tls.crt"])
-def test_a_secret_without_its_pair_is_told_of(missing: str, tmp_path: Path) -> None:
-    """It is not overwritten: somebody may have put the other half there for a reason."""
+def test_half_a_pair_of_somebody_elses_is_told_of(missing: str, tmp_path: Path) -> None:
+    """It is not overwritten: the other half may be about to come."""
     memory = Memory()
-    data = issued()
+    data = foreign()
     del data[missing]
     memory.put(SECRETS, secret_of(data))
     with pytest.raises(SettingsError) as caught:
@@ -91,29 +91,98 @@ def test_a_secret_without_its_pair_is_told_of(missing: str, tmp_path: Path) -> N
     assert certs.contents(tmp_path) == {}
 
 
-DAMAGED: dict[str, Json] = {
+@pytest.mark.parametrize("missing", ["tls.key", "tls.crt"])
+def test_half_a_pair_of_ours_is_made_anew(missing: str, tmp_path: Path) -> None:
+    """By the CA that is there, which the API server trusts."""
+    memory = Memory()
+    data = issued()
+    memory.put(SECRETS, secret_of({name: content for name, content in data.items() if name != missing}))
+    synced(shared(memory, tmp_path))
+    assert data_of(memory)["ca.crt"] == data["ca.crt"]
+    assert certs.sound(data_of(memory))
+    assert certs.contents(tmp_path) == data_of(memory)
+
+
+def test_a_secret_that_nobody_can_change_is_told_of(tmp_path: Path) -> None:
+    """Somebody made it immutable; what to do is said, and what is served goes on."""
+    memory = Memory()
+    replica = shared(memory, tmp_path)
+    synced(replica)
+    before = certs.contents(tmp_path)
+    memory.put(SECRETS, secret_of({"tls.crt": b"hello"}, immutable=True))
+    with pytest.raises(SettingsError, match="it is immutable: delete it to have it made again"):
+        synced(replica)
+    assert certs.contents(tmp_path) == before
+
+
+WITHOUT_DATA: dict[str, Json] = {
     "no data": {},
     "null": {"data": None},
     "no base64": {"data": {"tls.crt": "%%%", "tls.key": "%%%"}},
     "a number": {"data": {"tls.crt": 7, "tls.key": 7}},
     "empty": {"data": {"tls.crt": "", "tls.key": ""}},
     "no certificate": {"data": {"tls.crt": "aGVsbG8=", "tls.key": "aGVsbG8="}},
+    "no certificate and no key of a CA": {"data": dict.fromkeys(sorted(FOUR), "aGVsbG8=")},
 }
 
 
-@pytest.mark.parametrize("part", DAMAGED.values(), ids=DAMAGED.keys())
-def test_a_secret_that_is_damaged_is_told_of_and_what_is_served_stays(part: Json, tmp_path: Path) -> None:
-    """By its name and with what to do; nothing is overwritten."""
+@pytest.mark.parametrize("part", WITHOUT_DATA.values(), ids=WITHOUT_DATA.keys())
+def test_a_secret_that_is_damaged_is_put_back_as_it_is_served(part: Json, tmp_path: Path) -> None:
+    """Byte for byte, so that the API server goes on trusting it; in the folder nothing is written."""
     memory = Memory()
     replica = shared(memory, tmp_path)
     synced(replica)
     before = certs.contents(tmp_path)
-    memory.calls.clear()
     memory.put(SECRETS, {"metadata": {"name": NAME, "namespace": HOME}, **part})
-    with pytest.raises(SettingsError, match=f"^Secret {HOME}/{NAME}: "):
-        synced(replica)
-    assert writes(memory) == []
+    synced(replica)
+    assert data_of(memory) == before
     assert certs.contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("part", [each for each in WITHOUT_DATA if each != "no certificate"])
+def test_a_secret_that_is_damaged_is_made_anew_by_who_has_nothing(part: str, tmp_path: Path) -> None:
+    """There is nothing in it to lose."""
+    memory = Memory()
+    memory.put(SECRETS, {"metadata": {"name": NAME, "namespace": HOME}, **WITHOUT_DATA[part]})
+    synced(shared(memory, tmp_path))
+    assert certs.sound(data_of(memory))
+    assert certs.contents(tmp_path) == data_of(memory)
+
+
+PARTS: dict[str, dict[str, bytes | None]] = {
+    "another key": {"tls.key": issued()["tls.key"]},
+    "a certificate of another CA": {"tls.crt": issued()["tls.crt"]},
+    "a pair of another CA": {name: content for name, content in issued().items() if name.startswith("tls")},
+    "the CA's key gone": {"ca.key": None},
+    "the CA's certificate gone": {"ca.crt": None},
+    "another CA's key": {"ca.key": issued()["ca.key"]},
+    "another CA's certificate": {"ca.crt": issued()["ca.crt"]},
+    "another CA": {name: content for name, content in issued().items() if name.startswith("ca")},
+}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_that_was_changed_is_put_back_as_it_is_served(part: str, tmp_path: Path) -> None:
+    """The parts of two issues do not fit, and what is served is the one that fits."""
+    memory = Memory()
+    replica = shared(memory, tmp_path)
+    synced(replica)
+    before = certs.contents(tmp_path)
+    changed = {name: content for name, content in {**before, **PARTS[part]}.items() if content is not None}
+    memory.put(SECRETS, secret_of(changed))
+    synced(replica)
+    assert data_of(memory) == certs.contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("part", [each for each in PARTS if each != "the CA's key gone"])
+def test_a_part_that_was_changed_is_mended_by_who_has_nothing(part: str, tmp_path: Path) -> None:
+    """Somebody who has just started makes of it what can be served and is whole."""
+    memory = Memory()
+    changed = {name: content for name, content in {**issued(), **PARTS[part]}.items() if content is not None}
+    memory.put(SECRETS, secret_of(changed))
+    synced(shared(memory, tmp_path))
+    assert certs.sound(data_of(memory))
+    assert certs.contents(tmp_path) == data_of(memory)
 
 
 def test_a_foreign_certificate_that_has_expired_is_told_of(tmp_path: Path) -> None:
@@ -355,3 +424,85 @@ def test_half_of_a_pair_in_the_folder_is_not_the_operators_own(tmp_path: Path) -
     assert not replica.own
     synced(replica)
     assert certs.contents(tmp_path) == data_of(memory)
+
+
+# As cert-manager keeps it.
+
+CERT_MANAGER = {"cert-manager.io/certificate-name": "portcullis", "cert-manager.io/issuer-name": "portcullis-ca"}
+
+
+def managed(data: dict[str, bytes]) -> Json:
+    """Return the Secret with its annotations; it was ours before, so our CA's key is in it still."""
+    metadata = {"name": NAME, "namespace": HOME, "annotations": CERT_MANAGER}
+    return secret_of({**data, "ca.key": issued()["ca.key"]}, metadata=metadata)
+
+
+def test_what_cert_manager_took_over_is_its_own(tmp_path: Path) -> None:
+    """Whatever of ours is left in it; our key is not kept, for it would sign for a CA that is not ours."""
+    memory = Memory()
+    replica = shared(memory, tmp_path)
+    synced(replica)
+    memory.calls.clear()
+    theirs = foreign()
+    memory.put(SECRETS, managed(theirs))
+    synced(replica)
+    assert certs.contents(tmp_path) == theirs
+    assert replica.foreign
+    assert writes(memory) == []
+
+
+def test_before_cert_manager_has_issued_it_is_waited_for(tmp_path: Path) -> None:
+    """Its overlay lets us make no Secret; that is told apart from rights that are missing."""
+    memory = Memory()
+
+    async def refuse(call: Call) -> None:
+        if call.verb == "create":
+            raise ClusterError("forbidden: cannot create", status=403)
+
+    memory.before = refuse
+    replica = shared(memory, tmp_path)
+    with pytest.raises(ClusterError, match="we may not make it: whoever keeps it has to") as caught:
+        synced(replica)
+    assert caught.value.reason == ABSENT
+    memory.put(SECRETS, managed(foreign()))
+    synced(replica)
+    assert certs.contents(tmp_path).keys() == {"ca.crt", "tls.crt", "tls.key"}
+
+
+def test_a_secret_of_cert_manager_that_is_deleted_is_its_own_to_make(tmp_path: Path) -> None:
+    """What it held is served meanwhile, and that is said."""
+    memory = Memory()
+    memory.put(SECRETS, managed(foreign()))
+    replica = shared(memory, tmp_path)
+    synced(replica)
+    before = certs.contents(tmp_path)
+    memory.remove(SECRETS, NAME, HOME)
+    synced(replica)
+    assert "is gone: whoever keeps it has to bring it again" in replica.note
+    assert (certs.contents(tmp_path), writes(memory)) == (before, [])
+
+
+def test_one_that_nobody_renews_is_told_of(tmp_path: Path) -> None:
+    """Past two thirds of its life, while there is time to find out why."""
+    memory = Memory()
+    memory.put(SECRETS, secret_of(foreign(days_ago=70)))
+    replica = shared(memory, tmp_path)
+    synced(replica)
+    assert "past two thirds of its life and not renewed by whoever keeps it" in replica.note
+    memory.put(SECRETS, secret_of(foreign()))
+    synced(replica)
+    assert replica.note == ""
+
+
+@pytest.mark.parametrize("part", ["ca.crt", "tls.key"])
+def test_parts_of_two_issues_are_not_taken_from_others(part: str, tmp_path: Path) -> None:
+    """Nobody would trust it, so what is served goes on."""
+    memory = Memory()
+    memory.put(SECRETS, managed(foreign()))
+    replica = shared(memory, tmp_path)
+    synced(replica)
+    before = certs.contents(tmp_path)
+    memory.put(SECRETS, managed({**before, part: foreign()[part]}))
+    with pytest.raises(SettingsError, match=f"^Secret {HOME}/{NAME}: "):
+        synced(replica)
+    assert (certs.contents(tmp_path), writes(memory)) == (before, [])

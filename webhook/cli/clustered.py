@@ -25,24 +25,44 @@ from webhook.mirror import Mirror
 from webhook.model import HOME, Namespace
 from webhook.registration.hooks import Callee, read_shipped
 from webhook.registration.keeper import Conditions, Keeper
-from webhook.registration.secret import NAME, SharedCertificate
+from webhook.registration.secret import ABSENT, SharedCertificate
+from webhook.registration.stored import NAME
 from webhook.settings import ServeSettings, bundled_webhooks
 from webhook.tenancy.live import LiveTree, read_namespace
 from webhook.tenancy.tree import Tree
 
-RENEWAL_SECONDS = 3600.0
-"""How often it is asked whether the certificate is due."""
+LOOK_SECONDS = 10.0
+"""
+How often it is asked whether the certificate is due, by the monotonic clock; a call and four small reads each time.
+
+The time of day may jump, a machine may sleep, and of what happens to the folder no watch tells.
+"""
+SOON_SECONDS = 1.0
+"""Until the next look while a step of a rotation is to come."""
 PROBE_SECONDS = 2.0
 
 
 class FromCluster:
-    """Tenants of a cluster; `hosts` are those of the certificate, `registry` is where the controller's metrics go."""
+    """
+    Tenants of a cluster.
 
-    def __init__(
-        self, cluster: Cluster, settings: ServeSettings, hosts: tuple[str, ...], registry: CollectorRegistry
+    `hosts` are those of the certificate, `registry` is where the controller's metrics go, `now` says by which time a
+    certificate is valid.
+    """
+
+    def __init__(  # noqa: PLR0913 - what it is put together of
+        self,
+        cluster: Cluster,
+        settings: ServeSettings,
+        hosts: tuple[str, ...],
+        registry: CollectorRegistry,
+        *,
+        now: certs.Clock = certs.utc,
     ) -> None:
+        shipped = read_shipped(bundled_webhooks().read_text(encoding="utf-8"), pod_gate=settings.pod_gate)
+        self._keeper = Keeper(cluster, shipped, self._callee)
         try:
-            self._shared = SharedCertificate.of(cluster, settings.cert_dir, hosts)
+            self._shared = SharedCertificate.of(cluster, settings.cert_dir, hosts, trust=self._keeper.trust, now=now)
         except certs.CertificateError as error:
             raise SettingsError(str(error)) from error
         self._cluster = cluster
@@ -50,8 +70,6 @@ class FromCluster:
         self._live = LiveTree()
         self._mirror = Mirror(cluster, self._live)
         self.mender = Mender(cluster, self._mirror)
-        shipped = read_shipped(bundled_webhooks().read_text(encoding="utf-8"), pod_gate=settings.pod_gate)
-        self._keeper = Keeper(cluster, shipped, self._callee)
         self._live.changed.append(self._tree_changed)
         self._lead = Lead.of(cluster, self._live, registry, rbac=settings.rbac) if settings.controller else None
         self._renewal = ""
@@ -72,7 +90,7 @@ class FromCluster:
 
     async def certificate(self) -> None:
         """Have a certificate to serve with, shared by Secret; raises `SettingsError` where that cannot be."""
-        await reached(self._cluster, self._shared.sync)
+        await reached(self._cluster, self._first_sync)
         self._shared.authority()
 
     def missing(self) -> list[str]:
@@ -82,13 +100,17 @@ class FromCluster:
             found.append(f"tenant tree: {self._live.lacks()}")
         if self._keeper.overdue:
             found.append(f"webhook objects: {self._keeper.overdue}")
-        if self._renewal:
-            found.append(f"certificate: {self._renewal}")
+        if not self._keeper.told:
+            found.append("webhook objects: it is not known yet how they stand")
+        if self._settings.tls and self._shared.untrusted():
+            found.append("certificate: the API server does not trust it: the webhook objects are about to be healed")
         return found
 
     def notes(self) -> list[str]:
         """Say whether anything is gated, and what could not be read."""
         notes = [f"tenant tree: {each}" for each in self._live.unreadable()]
+        # What is served goes on, and whether that is valid is told apart: no reason to send callers to nobody.
+        notes += [f"certificate: {each}" for each in (self._renewal, self._shared.note) if each]
         if self._keeper.told and not self._keeper.stands:
             why = self._live.lacks() or ("" if self._begins() else "the Organization has no OrgAdmin subject")
             notes.append(f"nothing is gated: {why or 'the webhook objects are about to be made'}")
@@ -118,7 +140,7 @@ class FromCluster:
             await gate.probe(seconds=PROBE_SECONDS)
 
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._keeper.run(Conditions(self._begins, answers)))
+            tasks.create_task(self._keeper.run(Conditions(self._begins, answers, self._refreshed)))
             if self._lead:
                 tasks.create_task(self._lead.run(judge_of(gate, self._settings.policies), self._settings.reports))
 
@@ -135,7 +157,27 @@ class FromCluster:
             self._keeper.wake()
 
     def _callee(self) -> Callee:
-        return Callee(self._shared.authority(), self._settings.webhook_url)
+        return Callee(self._shared.authority(), self._settings.webhook_url, self._shared.tolerated())
+
+    async def _first_sync(self) -> None:
+        try:
+            await self._shared.sync()
+        except ClusterError as error:
+            if error.reason == ABSENT:
+                # It comes in its time, unlike a right that is not ours.
+                raise ClusterError(str(error)) from error
+            raise
+
+    async def _refreshed(self) -> None:
+        """Have the CAs that all replicas agree on, before any is taken out of the webhook objects."""
+        try:
+            await self._shared.sync()
+        except SettingsError:
+            # What we serve with goes on, and so does its CA.
+            return
+        except ClusterError as error:
+            if error.status != 403:
+                raise
 
     async def _keep_certificate(self) -> None:
         """Have it synced whenever the Secret changes and when it may be due; the server loads new files by itself."""
@@ -146,7 +188,7 @@ class FromCluster:
                 tasks.create_task(watch.follow(changed, _ignored))
             while True:
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(RENEWAL_SECONDS if not self._renewal else LONGEST_WAIT):
+                    async with asyncio.timeout(self._pause()):
                         await changed.event.wait()
                 changed.event.clear()
                 try:
@@ -159,9 +201,15 @@ class FromCluster:
                     self._renewal = ""
                 self._keeper.wake()
 
+    def _pause(self) -> float:
+        """Return for how many seconds at most nothing has to be looked at."""
+        if self._renewal:
+            return LONGEST_WAIT
+        return SOON_SECONDS if self._shared.waits else LOOK_SECONDS
+
 
 def _ignored(error: ClusterError | None) -> None:
-    """Hear of a cut watch of the Secret: it goes on by itself, and a certificate that is due is renewed by the hour."""
+    """Hear of a cut watch of the Secret: it goes on by itself, and it is read every few seconds."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,9 @@ import asyncio
 import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime
+from functools import partial
+from math import nan
+from pathlib import Path
 
 import structlog
 
@@ -22,15 +24,20 @@ from webhook.server import AnyCallers, CertifiedCallers, Server, Stop, Tls
 from webhook.settings import ServeSettings
 
 
-async def run(settings: ServeSettings) -> None:
-    """Serve until SIGTERM; raises `PortcullisError` for what keeps it from starting or from going on."""
+async def run(settings: ServeSettings, *, now: certs.Clock = certs.utc) -> None:
+    """
+    Serve until SIGTERM; raises `PortcullisError` for what keeps it from starting or from going on.
+
+    `now` says by which time certificates are valid.
+    """
     begin = time.monotonic()
     bundle = read_policies(settings.policies)
     metrics = Metrics()
     async with AsyncExitStack() as stack:
-        tenants = await stack.enter_async_context(tenants_of(settings, metrics.registry))
+        tenants = await stack.enter_async_context(tenants_of(settings, metrics.registry, now))
         if settings.tls:
             await tenants.certificate()
+            _tell_expiry(metrics, settings.cert_dir, now)
         source = await stack.enter_async_context(started(settings, bundle, metrics.opa))
         gate = Gate(
             source.engine,
@@ -43,7 +50,7 @@ async def run(settings: ServeSettings) -> None:
         )
         tls = Tls(settings.cert_dir / "tls.crt", settings.cert_dir / "tls.key", settings.client_ca)
         reloading = Reloading(source, settings.policies, metrics.opa)
-        served = _Served(settings, tenants, gate, reloading, begin, Stop(settings.drain))
+        served = _Served(settings, tenants, gate, reloading, begin, now, Stop(settings.drain))
         health = Health(served.missing, served.notes)
         app = create_app(gate, health, metrics, CertifiedCallers() if settings.client_ca else AnyCallers())
         server = Server.of(app, settings.host, settings.port, tls=tls if settings.tls else None)
@@ -60,6 +67,7 @@ class _Served:
     gate: Gate
     reloading: Reloading
     begin: float
+    now: certs.Clock
     stop: Stop
 
     def missing(self) -> list[str]:
@@ -67,7 +75,7 @@ class _Served:
         if self.stop.asked.is_set():
             return ["stopping: ask another replica"]
         tls = self.settings.tls
-        problem = certs.problem(self.settings.cert_dir / "tls.crt", now=datetime.now(UTC)) if tls else None
+        problem = certs.problem(self.settings.cert_dir / "tls.crt", now=self.now()) if tls else None
         opa = self.reloading.source.trouble
         return [
             *([f"certificate: {problem}"] if problem else []),
@@ -128,6 +136,23 @@ class _Served:
             seconds=round(time.monotonic() - self.begin, 3),
         )
         await self.tenants.work(self.gate)
+
+
+def _tell_expiry(metrics: Metrics, folder: Path, now: certs.Clock) -> None:
+    """Have the metrics tell how long what is served is valid."""
+    for name in ("leaf", "ca"):
+        left = partial(_seconds_left, folder, name, now)
+        metrics.certificate_expiry.labels(name).set_function(left)
+
+
+def _seconds_left(folder: Path, name: str, now: certs.Clock) -> float:
+    try:
+        found = certs.contents(folder)
+    except certs.CertificateError:
+        return nan
+    chain = found.get("tls.crt", b"")
+    vouching = certs.write_bundle(certs.anchors(chain, found.get("ca.crt", b"")))
+    return certs.seconds_left(chain if name == "leaf" else vouching, now=now())
 
 
 @dataclass(frozen=True, slots=True)

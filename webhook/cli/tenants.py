@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -21,7 +20,8 @@ from webhook.registration.hooks import SERVICE
 from webhook.settings import EVERY_ADDRESS, ServeSettings
 from webhook.tenancy.tree import Tree
 
-RENEWAL_SECONDS = 3600.0
+LOOK_SECONDS = 10.0
+"""How often it is asked whether the certificate is due: soon after the time of day jumped, or the machine slept."""
 
 
 class Tenants(Protocol):
@@ -70,21 +70,23 @@ def hosts_of(settings: ServeSettings) -> tuple[str, ...]:
 
 
 @asynccontextmanager
-async def tenants_of(settings: ServeSettings, registry: CollectorRegistry) -> AsyncIterator[Tenants]:
+async def tenants_of(
+    settings: ServeSettings, registry: CollectorRegistry, now: certs.Clock = certs.utc
+) -> AsyncIterator[Tenants]:
     """
     Yield the tenants that the settings speak of; raises `PortcullisError` for files that cannot be read.
 
     What goes on for them in a cluster has its metrics in `registry`.
     """
     if settings.tenancy:
-        yield FromFiles(_read(settings.tenancy), settings)
+        yield FromFiles(_read(settings.tenancy), settings, now)
         return
     # Kubernetes' client costs a third of a second and 20 MB, which who judges by files need not pay.
     from webhook.cli.clustered import FromCluster  # noqa: PLC0415
     from webhook.cluster.client import connected  # noqa: PLC0415
 
     async with connected(settings.kubeconfig) as cluster:
-        yield FromCluster(cluster, settings, hosts_of(settings), registry)
+        yield FromCluster(cluster, settings, hosts_of(settings), registry, now=now)
 
 
 def _read(path: Path) -> Tree:
@@ -98,6 +100,7 @@ class FromFiles:
 
     known: Tree
     settings: ServeSettings
+    now: certs.Clock = certs.utc
 
     def tree(self) -> Tree | None:
         """Return the tree."""
@@ -114,8 +117,8 @@ class FromFiles:
     async def certificate(self) -> None:
         """Make the folder hold a certificate."""
         try:
-            now = datetime.now(UTC)
-            await asyncio.to_thread(certs.ensure, self.settings.cert_dir, hosts_of(self.settings), now=now)
+            hosts = hosts_of(self.settings)
+            await asyncio.to_thread(certs.ensure, self.settings.cert_dir, hosts, now=self.now())
         except certs.CertificateError as error:
             raise SettingsError(str(error)) from error
 
@@ -132,7 +135,7 @@ class FromFiles:
         if not self.settings.tls:
             return
         while True:
-            await asyncio.sleep(RENEWAL_SECONDS)
+            await asyncio.sleep(LOOK_SECONDS)
             try:
                 await self.certificate()
             except SettingsError as error:

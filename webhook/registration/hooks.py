@@ -2,11 +2,13 @@
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import yaml
+from cryptography.x509 import Certificate
 
+import certs
 from webhook.errors import SettingsError
 from webhook.model import HOME
 from webhook.selector import read_selector
@@ -24,10 +26,15 @@ _PATHS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Callee:
-    """Whom the API server calls: the base of a URL, or, where that is empty, our Service; trusted by the CA `ca`."""
+    """
+    Whom the API server calls: the base of a URL, or, where that is empty, our Service; trusted by the CAs `ca`.
+
+    Those of `tolerated` need not be trusted, and are left where they are: other replicas may be served with by them.
+    """
 
     ca: bytes
     url: str = ""
+    tolerated: bytes = b""
 
     def config(self, path: str) -> Object:
         """Return the `clientConfig` of a hook."""
@@ -35,6 +42,19 @@ class Callee:
         if self.url:
             return {"caBundle": bundle, "url": f"{self.url.rstrip('/')}{path}"}
         return {"caBundle": bundle, "service": {"name": SERVICE, "namespace": HOME, "path": path, "port": 443}}
+
+    def beside(self, stored: Object) -> "Callee":
+        """Return it with those CAs that a stored object has and may keep, then in the order that they have there."""
+        if not self.tolerated:
+            return self
+        needed = set(certs.readable(self.ca))
+        found = {each: set(certs.readable(each)) for each in bundles(stored)}
+        there = set[Certificate]().union(*found.values())
+        extra = tuple(each for each in certs.readable(self.tolerated) if each in there - needed)
+        same = next((each for each, cas in found.items() if needed and cas == needed.union(extra)), None)
+        if same is None:
+            return replace(self, ca=certs.joined(self.ca, certs.write_bundle(extra))) if extra else self
+        return replace(self, ca=same)
 
 
 def read_shipped(text: str, *, pod_gate: bool = True) -> Mapping[str, Object]:
@@ -60,6 +80,12 @@ def wanted(shipped: Object, callee: Callee) -> Object:
     """Return a shipped object with every hook calling `callee`."""
     config = callee.config(_PATHS[shipped["kind"]])
     return {**shipped, "webhooks": [{**hook, "clientConfig": config} for hook in shipped["webhooks"]]}
+
+
+def bundles(stored: Object) -> frozenset[bytes]:
+    """Return the `caBundle`s of the hooks of an object, PEM; an empty one for a hook that has none."""
+    found = [(hook.get("clientConfig") or {}).get("caBundle") or "" for hook in stored.get("webhooks") or ()]
+    return frozenset(map(base64.b64decode, found))
 
 
 def healed(stored: Object, wanted: Object) -> Object | None:

@@ -17,6 +17,7 @@ from webhook.cluster.resource import MUTATING, VALIDATING, Resource
 from webhook.cluster.watch import Source, Watch
 from webhook.errors import ClusterError, NoDecisionError, SettingsError
 from webhook.registration.hooks import SERVICE, Callee, healed, wanted
+from webhook.registration.trust import Trust
 
 Object = dict[str, Any]
 
@@ -26,6 +27,10 @@ OVERDUE_SECONDS = 60.0
 """What lasts longer is no API server that starts again, and no reason to wait any more."""
 AGAIN_SECONDS = 1.0
 """Between two writes, and before the next try: whoever writes against us does not make us write all the time."""
+
+
+async def _at_once() -> None:
+    """Agree with nobody."""
 
 
 class Cluster(Source, Protocol):
@@ -46,11 +51,13 @@ class Conditions:
     When the objects are written.
 
     `begins` says whether the tree can be judged by, for the first time. `answers` returns once we can answer: whoever
-    removes the objects because we do not must not find them put back.
+    removes the objects because we do not must not find them put back. `refreshed` returns once the callee's CA is the
+    one that all replicas agree on: one that has not heard of a new CA yet must not take it out.
     """
 
     begins: Callable[[], bool]
     answers: Callable[[], Awaitable[None]]
+    refreshed: Callable[[], Awaitable[None]] = _at_once
 
 
 @dataclass(slots=True)
@@ -60,6 +67,8 @@ class Keeper:
     cluster: Cluster
     shipped: Mapping[str, Object]
     callee: Callable[[], Callee]
+    trust: Trust = field(default_factory=lambda: Trust(tuple(each.kind for each in KEPT)))
+    """What they tell of whom the API server trusts."""
     _troubles: dict[str, "_Trouble"] = field(default_factory=dict)
     """What hinders us: by the kind whose watch is cut, or `write`."""
     _stored: dict[str, Object | None] = field(default_factory=dict)
@@ -106,17 +115,20 @@ class Keeper:
 
     def take(self, kind: str, thing: Object | None) -> None:
         """Hear from the watch how one of them stands, None for not at all."""
-        self._stored[kind] = thing
+        self._store(kind, thing)
         self._told[kind] = self._told.get(kind, 0) + 1
         self._wake.set()
 
     async def _keep(self, conditions: Conditions) -> bool:
         """Write what is not as it has to be; say whether anything was tried."""
         try:
-            callee = self.callee()
-            due = [(each, thing) for each in KEPT if (thing := self._due(each, callee))]
+            # As they stood before it was asked what they have to be: who writes meanwhile is not written over.
+            stored = dict(self._stored)
+            due = self._due(stored)
             if due:
                 await conditions.answers()
+                await conditions.refreshed()
+                due = self._due(stored)
             for resource, thing in due:
                 await self._write(resource, thing)
         except (ClusterError, SettingsError, NoDecisionError) as error:
@@ -126,10 +138,14 @@ class Keeper:
         self._troubles.pop("write", None)
         return bool(due)
 
-    def _due(self, resource: Resource, callee: Callee) -> Object | None:
-        aim = wanted(self.shipped[resource.kind], callee)
-        stored = self._stored[resource.kind]
-        return healed(stored, aim) if stored else aim
+    def _due(self, stored: Mapping[str, Object | None]) -> list[tuple[Resource, Object]]:
+        """Return what has to be written of each that is not as it has to be."""
+        callee = self.callee()
+        return [(each, thing) for each in KEPT if (thing := self._aim(each, stored[each.kind], callee))]
+
+    def _aim(self, resource: Resource, stored: Object | None, callee: Callee) -> Object | None:
+        shipped = self.shipped[resource.kind]
+        return healed(stored, wanted(shipped, callee.beside(stored))) if stored else wanted(shipped, callee)
 
     async def _write(self, resource: Resource, thing: Object) -> None:
         made = "resourceVersion" not in thing["metadata"]
@@ -143,10 +159,15 @@ class Keeper:
             raise
         # What the watch has told meanwhile is newer than the answer.
         if self._told.get(resource.kind) == told:
-            self._stored[resource.kind] = answer
+            self._store(resource.kind, answer)
         structlog.get_logger().info("webhook object made" if made else "webhook object healed", kind=resource.kind)
 
+    def _store(self, kind: str, thing: Object | None) -> None:
+        self._stored[kind] = thing
+        self.trust.see(kind, thing)
+
     def _heard(self, kind: str, error: ClusterError | None) -> None:
+        self.trust.heard(kind, cut=error is not None)
         if error:
             self._hinder(kind, f"the watch of {kind} is cut: {error}")
         else:
