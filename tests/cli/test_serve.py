@@ -169,7 +169,7 @@ def test_it_serves_over_tls_and_ends_with_its_opa(tmp_path: Path) -> None:
         policies = read_policies(bundled_policies()).policies
         assert serving.ready["url"].startswith("https://127.0.0.1:")
         assert (serving.ready["revision"], serving.ready["rules"]) == (policies.revision, len(policies.rules))
-        assert serving.missing() == []
+        until(lambda: serving.missing() == [])
         assert serving.ask(MINE)["allowed"]
         denial = serving.ask(THEIRS)
         assert (denial["allowed"], denial["status"]["code"]) == (False, 403)
@@ -241,7 +241,7 @@ def test_an_opa_that_dies_is_started_again(tmp_path: Path) -> None:
     with serve(tmp_path, *usual(tmp_path)) as serving:
         os.kill(serving.pid_of_opa, signal.SIGKILL)
         until(lambda: serving.ask(MINE)["allowed"])
-        assert serving.missing() == []
+        until(lambda: serving.missing() == [])
         assert "portcullis_opa_restarts 1.0" in serving.client.get("/metrics").text
         assert any("OPA died" in each["line"] for each in told(serving.log) if each["event"] == "opa")
         assert serving.stop() == 0
@@ -260,7 +260,7 @@ def test_an_opa_that_hangs_is_replaced_within_15_seconds(tmp_path: Path) -> None
         until(lambda: serving.ask(MINE)["allowed"], seconds=15)
         assert time.monotonic() - begin < 15
         assert not is_alive(hung)
-        assert serving.missing() == []
+        until(lambda: serving.missing() == [])
         metrics = serving.metrics()
         assert 'portcullis_opa_ends_total{cause="hung"} 1.0' in metrics
         assert "portcullis_opa_restarts 1.0" in metrics
