@@ -7,9 +7,11 @@ duration by our own clock. Source: https://kubernetes.io/docs/concepts/architect
 What comes of `TERMS`, in seconds:
 
 - A leader that is killed just after it renewed is followed after at most 1.2 (until the others see that version, for
-  they look every 0.8 to 1.2) + 11 (its duration) + 1.2 (until they look again) = 13.4, and the time of two calls.
-- Two do not lead at once: a holder counts its 8 from before it sent what renewed the lease, the others their 11 from
-  after that was stored. So it has stopped 3 before another may begin, however slow the calls were.
+  they look every 0.8 to 1.2) + 7 (its duration) + 1.2 (until they look again) = 9.4, and the time of two calls.
+- Two do not lead at once: a holder counts its 5 from before it sent what renewed the lease, the others their 7 from
+  after that was stored. So it has stopped 2 before another may begin, however slow the calls were.
+- An API server that takes longer than 2.5 for a try costs the lease, and nothing else: what is done follows from what
+  stands. Its own seats (manifests/base/flowcontrol.yaml) keep our other calls from being the reason.
 - A process that is stopped (SIGSTOP, a machine that sleeps) does not notice when its time is up. So whatever writes as
   the leader asks `holds` before each request, by a clock that goes on meanwhile (`Cluster.only_while`): once it is
   awake it sends nothing more. What it had handed to the kernel before may still arrive: one write for each call under
@@ -58,9 +60,9 @@ class Leases(Protocol):
 class Terms:
     """How long a lease lasts, in seconds."""
 
-    duration: float = 11.0
+    duration: float = 7.0
     """Without a sign of its holder, after which another takes it."""
-    renewal: float = 8.0
+    renewal: float = 5.0
     """In which the holder has to renew it, or stops working: less than the duration, so that never two work."""
     attempt: float = 1.0
     """Between two tries, of the holder to renew and of the others to take it (of these up to a fifth more or less)."""

@@ -319,6 +319,31 @@ def test_in_a_pod_we_are_its_service_account(plane: Plane, tmp_path: Path, monke
     assert doing(None, Cluster.user) == "system:serviceaccount:portcullis-system:portcullis"
 
 
+# What the environment says.
+
+
+def test_a_netrc_says_nothing_to_an_api_server(plane: Plane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """We are whom the kubeconfig says; the password of a default entry is not sent, nor in the way of our token."""
+    (tmp_path / "netrc").write_text("default login somebody password secret\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    assert on(plane, Cluster.user, "stranger") == "stranger"
+
+
+@pytest.mark.parametrize(
+    ("passed", "reached"), [("", False), ("127.0.0.1", True), ("*", True)], ids=["a proxy", "not for this", "for none"]
+)
+def test_the_proxy_of_the_environment_is_followed(
+    passed: str, plane: Plane, monkeypatch: pytest.MonkeyPatch, *, reached: bool
+) -> None:
+    """HTTPS_PROXY as NO_PROXY leaves it; here nobody listens at it."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("NO_PROXY", passed)
+    if reached:
+        assert on(plane, Cluster.user) == "root"
+    else:
+        assert "does not answer" in str(refused(plane.kubeconfig("root"), Cluster.user))
+
+
 # What is no API server.
 
 

@@ -183,6 +183,16 @@ def test_what_the_gate_writes_has_seats_apart_from_the_rest(plane: Plane) -> Non
         each.close()
 
 
+def test_who_leads_has_a_seat_whatever_else_we_ask(plane: Plane) -> None:
+    """That of Kubernetes' own leaders, for the leases in our namespace alone."""
+    uid = plane.kubectl("get", "prioritylevelconfiguration", "leader-election", "-o=jsonpath={.metadata.uid}").stdout
+    ours = Api(plane, "portcullis")
+    path = "/apis/coordination.k8s.io/v1/namespaces/{}/leases/portcullis-controller"
+    until(lambda: ours.level(path.format("portcullis-system")) == uid, "another level has our lease")
+    assert ours.level(path.format("kube-system")) != uid
+    ours.close()
+
+
 EDITS = [
     pytest.param(("label", "networkpolicy", "zero-trust.default-deny", "a=b"), id="label"),
     pytest.param(("label", "networkpolicy", "zero-trust.default-deny", *(f"{key}-" for key in INJECTED)), id="unmark"),
