@@ -136,6 +136,7 @@ def test_what_is_still_found_keeps_its_time() -> None:
         pytest.param(lambda it: it.update(summary={"pass": 9}), id="another summary"),
         pytest.param(lambda it: it.pop("summary"), id="no summary"),
         pytest.param(lambda it: it["metadata"].update(annotations={LEFT_OUT: "many"}), id="another count"),
+        pytest.param(lambda it: it["metadata"].update(annotations={LEFT_OUT: "9" * 5000}), id="a count too large"),
     ],
 )
 def test_what_somebody_changed_in_a_report_is_seen(change: Callable[[Json], object]) -> None:
