@@ -48,6 +48,9 @@ class Copy:
     def reached(self, kind: str, version: str) -> bool:
         return self.live.reached(kind, version)
 
+    def reborn(self, namespace: str) -> bool:
+        return self.live.reborn(namespace)
+
 
 class Gate:
     """The pod gate of one replica in a world."""
@@ -351,6 +354,68 @@ def test_what_is_not_read_in_time_lets_nobody_pass() -> None:
     world.memory.before = hanging(asyncio.Event())
     found = asked(world, cut=True, seconds=0.1)
     assert found == Cover((mend.UNREAD,), hindered=("the API server did not answer within 0.1 s",), passing=True)
+
+
+# A namespace of the same name.
+
+
+def recreate(world: World) -> None:
+    """Delete the namespace and make another one; the watch of policies lags, as when it has a great many to tell of."""
+    world.lagging = True
+    for name in world.policies():
+        world.memory.remove(NETWORK_POLICIES, name, "dev")
+    gone = world.namespace()
+    world.memory.remove(NAMESPACES, "dev")
+    world.live.drop("Namespace", gone)
+    world.live.put("Namespace", world.memory.put(NAMESPACES, live_namespace()))
+
+
+def test_what_stood_in_a_former_namespace_does_not_count() -> None:
+    """Neither what our watch has told of nor what was answered: what stands is read, and brought."""
+    for world in (settled(), new_world()):
+        world.lagging = True
+
+        async def main(world: World = world) -> None:
+            gate = Gate(world)
+            assert await gate.cover() == IN_PLACE
+            recreate(world)
+            assert not world.policies()
+            assert await gate.cover() == IN_PLACE
+            assert set(world.policies()) == BOTH
+
+        run(main())
+
+
+def test_what_is_known_of_a_namespace_that_ends_does_not_count() -> None:
+    """The API server lets nobody write there: whoever asks about a pod knows of another one already."""
+    world = settled()
+    ending = live_namespace(deletionTimestamp="2026-11-21T00:00:00Z", resourceVersion="50")
+    world.live.put("Namespace", ending)
+    world.lagging = True
+    world.memory.remove(NETWORK_POLICIES, "zero-trust.allow-dns", "dev")
+    assert asked(world) == IN_PLACE
+    assert set(world.policies()) == BOTH
+
+
+def test_what_others_have_there_is_not_read() -> None:
+    """It may be any number of large ones, and would keep everybody waiting; one that took our name is written over."""
+    for kind in ("Namespace", "NetworkPolicy"):
+        world = new_world()
+        world.memory.put(NETWORK_POLICIES, injected("web", OPENED, labels={}))
+        world.memory.put(NETWORK_POLICIES, injected("zero-trust.allow-dns", OPENED, labels={}))
+
+        async def main(world: World = world, kind: str = kind) -> None:
+            gate = Gate(world)
+            gate.copy.cuts.add(kind)
+            assert await gate.cover() == IN_PLACE
+
+        run(main())
+        assert calls(world) == [
+            *("create zero-trust.allow-dns", "create zero-trust.default-deny", "list "),
+            *("read dev", "read zero-trust", "read zero-trust.allow-dns", "replace zero-trust.allow-dns"),
+        ]
+        assert world.policies()["web"]["spec"] == OPENED
+        assert world.policies()["zero-trust.allow-dns"]["spec"] != OPENED
 
 
 # Many at once.
