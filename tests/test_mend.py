@@ -397,6 +397,27 @@ def test_what_is_known_of_a_namespace_that_ends_does_not_count() -> None:
     assert set(world.policies()) == BOTH
 
 
+def test_what_others_have_there_is_not_read() -> None:
+    """It may be any number of large ones, and would keep everybody waiting; one that took our name is written over."""
+    for kind in ("Namespace", "NetworkPolicy"):
+        world = new_world()
+        world.memory.put(NETWORK_POLICIES, injected("web", OPENED, labels={}))
+        world.memory.put(NETWORK_POLICIES, injected("zero-trust.allow-dns", OPENED, labels={}))
+
+        async def main(world: World = world, kind: str = kind) -> None:
+            gate = Gate(world)
+            gate.copy.cuts.add(kind)
+            assert await gate.cover() == IN_PLACE
+
+        run(main())
+        assert calls(world) == [
+            *("create zero-trust.allow-dns", "create zero-trust.default-deny", "list "),
+            *("read dev", "read zero-trust", "read zero-trust.allow-dns", "replace zero-trust.allow-dns"),
+        ]
+        assert world.policies()["web"]["spec"] == OPENED
+        assert world.policies()["zero-trust.allow-dns"]["spec"] != OPENED
+
+
 # Many at once.
 
 

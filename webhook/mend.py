@@ -21,7 +21,7 @@ from webhook.baseline.wanted import WantedPolicy, policies_of
 from webhook.cluster.resource import BASELINES, NAMESPACES, NETWORK_POLICIES, Resource
 from webhook.cluster.watch import Source, Watch
 from webhook.errors import ClusterError
-from webhook.model import Cover, Place, Policy
+from webhook.model import MANAGED_BY_LABEL, Cover, Place, Policy
 from webhook.review.answer import one_line
 from webhook.tenancy.live import read_namespace
 from webhook.tenancy.policies import read_policy
@@ -38,7 +38,9 @@ TOLD_SECONDS = 2.0
 """In which our watch tells of what was written; until then the next pod takes the same answers."""
 LONGEST_REASON = 400
 
-UNREAD = "what stands there could not be read, and the watch of it is cut"
+OURS = f"{MANAGED_BY_LABEL}=portcullis"
+"""Selects what is ours: a namespace may hold any number of policies of others, as large as they like."""
+UNREAD = "what stands there could not be read, and what is known of it may be old"
 
 _CALL = re.compile(r"[A-Z]+ /\S+: ")
 _PASSING = frozenset({0, 404, 409, 429, 500, 502, 503, 504})
@@ -72,6 +74,10 @@ class Copy(Protocol):
         """Say whether what was stored as `version` has been told."""
         ...
 
+    def reborn(self, namespace: str, /) -> bool:
+        """Say whether what we know to stand in a namespace may have stood in a former one of its name."""
+        ...
+
 
 class Gap(NamedTuple):
     """Where something may lack, by which tree; with `dry_run` nothing is stored."""
@@ -86,7 +92,7 @@ class _Outcome:
     """
     What the API server says stands, by name, and what hindered us.
 
-    `whole` says that it was read live and is all that stands, `passing` that what hindered us passes by itself.
+    `whole` says that it was read live and is all of ours that stands, `passing` that what hindered us passes by itself.
     """
 
     standing: dict[str, Policy] = field(default_factory=dict)
@@ -107,7 +113,7 @@ class Mender:
     cluster: Cluster
     copy: Copy
     _tasks: dict[tuple[str, bool, bool], "asyncio.Task[_Outcome]"] = field(default_factory=dict)
-    """By namespace, whether it is a dry run, and whether our watch was cut."""
+    """By namespace, whether it is a dry run, and whether our copy could not be relied on."""
     _slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
 
     async def cover(self, gap: Gap, *, seconds: float) -> Cover:
@@ -116,7 +122,8 @@ class Mender:
 
         After `seconds` it says so and leaves the work to go on, as it does when whoever waits is gone.
         """
-        cut = self.copy.cut(NETWORK_POLICIES.kind)
+        cut = any(self.copy.cut(each.kind) for each in (NAMESPACES, NETWORK_POLICIES))
+        cut = cut or self.copy.reborn(gap.place.namespace)
         found = _covered(gap, gap.tree.policies_in(gap.place.namespace))
         if not cut and (found.failed or not found.lacking):
             return found
@@ -189,7 +196,7 @@ class Mender:
     async def _read_all(self, namespace: str, outcome: _Outcome) -> None:
         try:
             async with self._slots:
-                things, _ = await Watch(self.cluster, NETWORK_POLICIES, namespace).listed()
+                things, _ = await Watch(self.cluster, NETWORK_POLICIES, namespace, selector=OURS).listed()
         except ClusterError as error:
             outcome.hinder(f"the policies of {namespace}", error)
             return

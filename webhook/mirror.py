@@ -52,6 +52,10 @@ class Mirror:
         """Say whether what was stored as `version` has been told, or something later."""
         return self.live.reached(kind, version)
 
+    def reborn(self, namespace: str) -> bool:
+        """Say whether what we know to stand in a namespace may have stood in a former one of its name."""
+        return self.live.reborn(namespace)
+
     async def run(self) -> None:
         """Watch for ever."""
         definitions = _Definitions({each.definition: asyncio.Event() for each in TREE if each not in BUILT_IN})

@@ -152,10 +152,13 @@ class Memory:
         await self.after(call)
 
     async def page(self, path: str, query: Mapping[str, str], accept: str) -> Json:  # noqa: ARG002
-        """Return all of a resource in one namespace: nobody lists more here who can watch."""
+        """Return all of a resource in one namespace, or those with a label: nobody lists more here who can watch."""
         *_, namespace, plural = path.split("/")
         await self._begin(Call("list", plural, "", namespace))
         found = [copy.deepcopy(thing) for at, thing in self.stored.items() if at[:2] == (plural, namespace)]
+        if "labelSelector" in query:
+            label = tuple(query["labelSelector"].split("="))
+            found = [each for each in found if label in (each["metadata"].get("labels") or {}).items()]
         return {"items": found, "metadata": {"resourceVersion": str(self.version)}}
 
     async def lines(self, path: str, query: Mapping[str, str], accept: str) -> AsyncIterator[bytes]:  # noqa: ARG002

@@ -128,8 +128,10 @@ def test_our_own_namespace_can_be_lost(cluster: Guarded) -> None:
     cluster.plane.start()
     before = cluster.reader.read(VALIDATING)
     hanging = {"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "1"}
-    odd = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": HOME, "ownerReferences": [hanging]}}
-    for thing in (odd, namespace("shop-too", "checkout"), namespace("portcullis-systems")):
+    hung: Json = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": HOME, "ownerReferences": [hanging]}}
+    lasting = {**namespace(HOME), "spec": {"finalizers": ["example.org/held"]}}
+    lent = namespace(HOME, "checkout")
+    for thing in (hung, lasting, lent, namespace("shop-too", "checkout"), namespace("portcullis-systems")):
         said = cluster.refused("create", "--filename=-", user="stranger", stdin=documents(thing))
         assert "failed calling webhook" in said
     cluster.kubectl("apply", "--kustomize", str(BASE), user="ivan")

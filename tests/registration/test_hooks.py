@@ -182,7 +182,7 @@ def test_a_cluster_may_do_without_the_hook_on_pods_and_no_other() -> None:
 
 
 def test_only_the_birth_of_our_own_namespace_is_not_asked_about() -> None:
-    """Lost, it can be made again with nobody there to ask; not with what would delete it again or hold it."""
+    """Lost, it can be made again with nobody there to ask; not with what would delete it again, hold it or lend it."""
     conditions = {
         hook["name"]: each["expression"]
         for hook in hooks()
@@ -193,7 +193,9 @@ def test_only_the_birth_of_our_own_namespace_is_not_asked_about() -> None:
     (expression,) = set(conditions.values())
     assert expression == (
         "!(request.operation == 'CREATE' && has(object.metadata.name) && object.metadata.name == 'portcullis-system' "
-        "&& !has(object.metadata.ownerReferences) && !has(object.metadata.finalizers))"
+        "&& !has(object.metadata.ownerReferences) && !has(object.metadata.finalizers) && "
+        "(!has(object.spec) || !has(object.spec.finalizers) || object.spec.finalizers == ['kubernetes']) && "
+        "(has(object.metadata.labels) ? object.metadata.labels : {}).all(key, !key.startsWith('portcullis.dev/')))"
     )
 
 

@@ -93,11 +93,11 @@ def test_an_event_is_about_an_object_and_in_its_namespace(note: Note, regarding:
 def test_what_is_nothing_to_worry_about_is_no_warning() -> None:
     """And a text is never longer than the API server takes."""
     told = Told()
-    told.events.note("dev", replace(REPAIRED, warning=False, note="\x1b" + "x" * 5000))
+    told.events.note("dev", replace(REPAIRED, warning=False, note="\x1b" + "ü" * 5000))
     told.write(1)
     (event,) = told.stored()
     assert event["type"] == "Normal"
-    assert len(event["note"]) <= 1024
+    assert len(event["note"].encode()) <= 1024
     assert event["note"].isprintable()
 
 

@@ -68,6 +68,8 @@ class Watch:
     """
     What is followed: all of a resource, of a namespace where one is given, or the one object called `name`.
 
+    Where a label `selector` is given it is what that selects.
+
     `accept` is the form that is asked for, `trim` what is kept of an object as soon as it is read: before what stands
     is told there may be a great many. `mandatory` says that it is always served, so that a 404 is a cut like any
     other: an API server that has just started, or a proxy before it.
@@ -77,6 +79,7 @@ class Watch:
     resource: Resource
     namespace: str = ""
     name: str = ""
+    selector: str = ""
     accept: str = JSON
     mandatory: bool = False
     trim: Callable[[Object], Object] = _whole
@@ -128,7 +131,8 @@ class Watch:
     def query(self, **more: str) -> dict[str, str]:
         """Return the parameters of a list or watch."""
         one = {"fieldSelector": f"metadata.name={self.name}"} if self.name else {}
-        return {**one, **more}
+        selected = {"labelSelector": self.selector} if self.selector else {}
+        return {**one, **selected, **more}
 
 
 class _Course:

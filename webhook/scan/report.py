@@ -6,6 +6,7 @@ https://github.com/kubernetes-sigs/wg-policy-prototypes (`wgpolicyk8s.io/v1alpha
 written; their severities differ, and the older one knows no `critical`.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -28,6 +29,8 @@ LEFT_OUT = f"{DOMAIN}/left-out"
 """The annotation that says how many results are left out."""
 RESULTS = ("pass", "fail", "warn", "error", "skip")
 
+# Whoever may write reports may write anything there.
+_COUNT = re.compile("[0-9]{1,9}")
 _RESULTS: Mapping[Action, str] = {"enforce": "fail", "warn": "warn", "audit": "warn", "none": "warn"}
 
 
@@ -102,7 +105,7 @@ def read_content(report: Object) -> Content:
         fingerprint = (each.get("properties") or {}).get("fingerprint", "")
         # A result that we did not write makes the report say something else.
         results[fingerprint or f"foreign {len(results)}"] = each
-    return Content(report.get("summary") or {}, results, int(left_out) if left_out.isdecimal() else -1)
+    return Content(report.get("summary") or {}, results, int(left_out) if _COUNT.fullmatch(left_out) else -1)
 
 
 def manifest(resource: Resource, namespace: str, content: Content) -> Object:

@@ -35,7 +35,7 @@ BURST, EACH_SECOND = 50, 10.0
 AGAIN_SECONDS = 300.0
 """What happens again within this time is counted and told at its end."""
 LONGEST_NOTE = 1000
-"""Of the 1,024 characters that an Event takes."""
+"""Of the 1,024 bytes that an Event takes."""
 
 
 class Creates(Protocol):
@@ -175,7 +175,7 @@ def event_of(occurrence: Occurrence, series: Series) -> Object:
         "reason": note.reason,
         "action": "Reconcile",
         # It quotes what others wrote, and people read it on a terminal.
-        "note": "".join(each if each.isprintable() else " " for each in note.note[:LONGEST_NOTE]),
+        "note": _line(note.note),
         # With a namespace also where it is the namespace itself: else the Event would stand in `default`.
         "regarding": {
             "apiVersion": about.api_version,
@@ -189,6 +189,11 @@ def event_of(occurrence: Occurrence, series: Series) -> Object:
     if series.count > 1:
         event["series"] = {"count": series.count, "lastObservedTime": _time(series.last)}
     return event
+
+
+def _line(text: str) -> str:
+    line = "".join(each if each.isprintable() else " " for each in text[:LONGEST_NOTE])
+    return line.encode(errors="replace")[:LONGEST_NOTE].decode(errors="ignore")
 
 
 def _time(unix: float) -> str:

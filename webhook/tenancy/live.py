@@ -39,6 +39,9 @@ KINDS = (*TENANTS, "NetworkBaseline", "Namespace", *POLICIES)
 MOST_FORMER = 5
 """So many former versions of a baseline are remembered: while it rolls out one of them may still stand somewhere."""
 
+REBORN_SECONDS = 60.0
+"""For so long after a namespace went one of its name may seem to hold what stood in the former: a watch may lag."""
+
 _GROUND = frozenset({"Namespace", *POLICIES})
 """What changes in place; a change of another kind makes another tree."""
 
@@ -69,14 +72,19 @@ class LiveTree:
     _unserved: set[str] = field(default_factory=set)
     _reached: dict[str, int] = field(default_factory=dict)
     _unreadable: dict[tuple[str, str], str] = field(default_factory=dict)
+    _gone: dict[str, float] = field(default_factory=dict)
+    """When each namespace went that did so of late, the first one first (monotonic clock)."""
 
     def reset(self, kind: str, things: Sequence[Object], version: str) -> None:
         """Take `things` for all of `kind` that stand, as of the resourceVersion `version`."""
+        before = self._namespaces.keys()
         self._clear(kind)
         for thing in things:
             self._store(kind, thing)
         if kind == "NetworkBaseline":
             self._forget()
+        for name in before - self._namespaces.keys():
+            self._go(name)
         self._synced.add(kind)
         self._unserved.discard(kind)
         self._reach(kind, version)
@@ -117,6 +125,18 @@ class LiveTree:
         Versions of one kind are numbers that grow (KEP-5504); of one that is none nothing can be said: True.
         """
         return not version.isdecimal() or self._reached.get(kind, 0) >= int(version)
+
+    def reborn(self, namespace: str) -> bool:
+        """
+        Say whether a namespace ends, or one of its name did so of late.
+
+        Each kind has a watch of its own: what we know to stand there may be what stood in the former one.
+        """
+        known = self._namespaces.get(namespace)
+        if known is not None and known.terminating:
+            return True
+        went = self._gone.get(namespace)
+        return went is not None and time.monotonic() - went < REBORN_SECONDS
 
     @property
     def organizations(self) -> tuple[Tenant, ...]:
@@ -204,6 +224,7 @@ class LiveTree:
         match kind:
             case "Namespace":
                 self._namespaces.drop(name)
+                self._go(name)
             case "NetworkBaseline":
                 self._baselines.pop(name, None)
                 self.told.pop(name, None)
@@ -211,6 +232,14 @@ class LiveTree:
                 self._policies.drop(kind, namespace, name)
             case _:
                 self._tenants[cast("TenantKind", kind)].pop(name, None)
+
+    def _go(self, name: str) -> None:
+        """Remember for a while that a namespace went."""
+        now = time.monotonic()
+        self._gone.pop(name, None)
+        while self._gone and now - next(iter(self._gone.values())) >= REBORN_SECONDS:
+            del self._gone[next(iter(self._gone))]
+        self._gone[name] = now
 
     def _clear(self, kind: str) -> None:
         """Begin anew with a kind, in new maps: a tree that somebody reads in a thread meanwhile stays whole."""
