@@ -91,6 +91,7 @@ class Place:
         self.heard = Heard()
         self.scanner = Scanner(world.live, self.judges, self.heard, pace)
         self.voted = 0
+        self.pressed = False
         self.scanner.changed.append(self._vote)
 
     def _vote(self, _: str) -> None:
@@ -99,7 +100,7 @@ class Place:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Run it, and have it judge all there is first."""
-        task = asyncio.create_task(self.scanner.run())
+        task = asyncio.create_task(self.scanner.run(lambda: self.pressed))
         try:
             await self.settle()
             yield
@@ -157,6 +158,34 @@ def test_two_policies_written_at_one_moment_are_both_named() -> None:
         assert place.heard.rules() == []
 
     scanned(script)
+
+
+def test_while_namespaces_wait_for_their_baselines_what_can_wait_lets_them_go_first() -> None:
+    """Not what undoes a baseline; and it has its turn when they are done."""
+
+    async def script(place: Place) -> None:
+        place.pressed = True
+        place.world.memory.put(NAMESPACES, live_namespace("elsewhere"))
+        place.world.memory.put(NETWORK_POLICIES, policy("one", bad=True))
+        await place.settle()
+        assert "dev/one" in place.judges.asked
+        assert "elsewhere" not in place.judges.asked
+        assert place.scanner.outvoted("dev")
+        place.pressed = False
+        await until(lambda: "elsewhere" in place.judges.asked)
+
+    scanned(script)
+
+
+def test_who_makes_one_namespace_after_the_other_does_not_end_the_scan() -> None:
+    """What can wait does so for a while, and no longer."""
+
+    async def script(place: Place) -> None:
+        place.pressed = True
+        place.world.memory.put(NAMESPACES, live_namespace("elsewhere"))
+        await until(lambda: "elsewhere" in place.judges.asked)
+
+    scanned(script, pace=replace(QUICK, yields=0.02))
 
 
 def test_as_long_as_nothing_changes_nobody_is_asked_and_the_same_is_said() -> None:

@@ -75,7 +75,7 @@ class Lead:
             tasks.create_task(baselines.run())
             tasks.create_task(Finalizers(self.live, self.cluster).run())
             tasks.create_task(self.teller.run())
-            tasks.create_task(scanning.run())
+            tasks.create_task(scanning.run(lambda: baselines.pressed))
             if self.rights:
                 tasks.create_task(self.rights.run(lambda: baselines.pressed))
 

@@ -1,7 +1,7 @@
 """The scan that goes on beside the controller: an OPA to ask, reports where they are wanted."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -44,10 +44,10 @@ class Scanning:
         """Look at a namespace as the controller does, and at who outvotes its baselines."""
         return see(tree, namespace, self._scanner.outvoted(namespace.name))
 
-    async def run(self) -> None:
-        """Scan, for ever."""
+    async def run(self, pressed: Callable[[], bool]) -> None:
+        """Scan, for ever; while `pressed` says that namespaces wait for their baselines those go first."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._scanner.run())
+            tasks.create_task(self._scanner.run(pressed))
             if self._reports:
                 tasks.create_task(self._reports.run())
 

@@ -41,12 +41,14 @@ class Pace:
     `sweep` is between two looks at what changed, so that what comes in one go is looked at once; longer where a look
     takes long. Between the two of `resync` everything is judged anew, whether or not anything seems to have changed.
     `again` are the first and the longest wait for OPA to answer; `rules` is between two looks at which rules decide.
+    For `yields` at most what can wait lets new namespaces go first, before each of it.
     """
 
     sweep: float = 0.3
     resync: tuple[float, float] = (1800, 2700)
     again: tuple[float, float] = (1, 60)
     rules: float = 5
+    yields: float = 10
 
 
 class Live(Protocol):
@@ -114,6 +116,7 @@ class Scanner:
         self._many = False
         """Whether a namespace of many policies is being judged."""
         self._trouble = ""
+        self._pressed: Callable[[], bool] = lambda: False
 
     def outvoted(self, namespace: str) -> tuple[str, ...]:
         """
@@ -124,8 +127,13 @@ class Scanner:
         course = self._courses.get(namespace)
         return course.outvoted if course else ()
 
-    async def run(self) -> None:
-        """Judge whenever something changed, and everything once in a while, for ever."""
+    async def run(self, pressed: Callable[[], bool] = lambda: False) -> None:
+        """
+        Judge whenever something changed, and everything once in a while, for ever.
+
+        While `pressed` says that namespaces wait for their baselines, what can wait lets them go first.
+        """
+        self._pressed = pressed
         self._live.changed.append(self._wake.set)
         self._begin()
         try:
@@ -205,6 +213,8 @@ class Scanner:
         """Judge one namespace of the ranks up to `last` after the other, for ever."""
         clock = asyncio.get_running_loop().time
         while True:
+            if last == LATER:
+                await self._let_by()
             taken = self._queues.take(last, self._ready)
             tree = self._live.tree
             if taken is None or tree is None:
@@ -235,6 +245,13 @@ class Scanner:
                 # What changed meanwhile was passed over, and a namespace of many policies may have waited for this one.
                 self._queues.filled.set()
                 self._wake.set()
+
+    async def _let_by(self) -> None:
+        """Wait while new namespaces do, but not for ever: whoever makes one after the other would end the scan."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._pace.yields):
+                while self._pressed():  # noqa: ASYNC110 - told by nothing, and looked at seldom
+                    await asyncio.sleep(self._pace.sweep)
 
     def _ready(self, name: str) -> bool:
         """Say whether a namespace may be judged now."""
