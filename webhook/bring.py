@@ -33,16 +33,17 @@ class Seen(NamedTuple):
     """
     What a sweep looked at; the same objects are the same state.
 
-    `outvoted` says which policies of others undo those of the baselines, a sentence each, empty for none.
+    `outvoted` says which policies of others undo those of the baselines, a sentence each, empty for none; None where
+    that is not known yet.
     """
 
     tree: Tree
     namespace: Namespace
     policies: tuple[Policy, ...]
-    outvoted: tuple[str, ...] = ()
+    outvoted: tuple[str, ...] | None = ()
 
 
-def see(tree: Tree, namespace: Namespace, outvoted: tuple[str, ...] = ()) -> Seen:
+def see(tree: Tree, namespace: Namespace, outvoted: tuple[str, ...] | None = ()) -> Seen:
     """Look at a namespace."""
     return Seen(tree, namespace, tree.policies_in(namespace.name), outvoted)
 
@@ -104,8 +105,11 @@ async def bring(cluster: Writes, seen: Seen, now: datetime, past: Past | None = 
         return brought
     if wanted.problems or applied.failed:
         brought = replace(brought, state="Failed", reason=_listed([*wanted.problems, *applied.failed]))
-    elif drifted := [*plan.drifted.values(), *fights.values(), *seen.outvoted]:
+    elif drifted := [*plan.drifted.values(), *fights.values(), *(seen.outvoted or ())]:
         brought = replace(brought, state="Drifted", reason=_listed(drifted))
+    elif seen.outvoted is None and told.get("state") == "Drifted":
+        # A former leader knew of something that we have not judged yet: that it is over is not ours to say now.
+        brought = replace(brought, state="Drifted", reason=told.get("reason", ""))
     else:
         said = [f"exempt until {place.exempt}"] if place.exempt else plan.strays.values()
         brought = replace(brought, state="Ready", reason=_listed(said))

@@ -49,7 +49,7 @@ def test_every_built_in_resource_is_served_so(plane: Plane) -> None:
     """Group, version, plural, kind and whether it is in a namespace, as a real API server says."""
     ours = [each for each in vars(resource).values() if isinstance(each, Resource)]
     built_in = [each for each in ours if each.group not in {"portcullis.dev", "cilium.io"}]
-    assert len(built_in) == 11
+    assert len(built_in) == 13
     for each in built_in:
         root = f"/apis/{each.group}/{each.version}" if each.group else f"/api/{each.version}"
         served = json.loads(plane.kubectl("get", "--raw", root).stdout)["resources"]

@@ -6,6 +6,7 @@ import pytest
 
 from tests.e2e.guarded import Guarded
 from tests.e2e.manifests import WORKSPACE, documents, namespace, ours, policy
+from tests.e2e.reading import until
 
 Json = dict[str, Any]
 
@@ -123,6 +124,7 @@ def test_an_update_that_opens_nothing_more_passes_with_a_warning(guarded: Guarde
     ran = guarded.plane.kubectl("replace", "--filename=-", user="wanda", stdin=documents(less))
     assert "Warning: [guardrail/protected-cidr]" in ran.stderr
     assert "opens nothing more" in ran.stderr
+    guarded.kubectl("delete", "namespace", "narrowed", "--wait=false", user="olga")
 
 
 def test_what_stands_in_an_adopted_namespace_is_judged_and_told(guarded: Guarded) -> None:
@@ -132,4 +134,11 @@ def test_what_stands_in_an_adopted_namespace_is_judged_and_told(guarded: Guarded
     guarded.kubectl("create", "--filename=-", user="olga", stdin=documents(standing))
     ran = guarded.plane.kubectl("label", "namespace", "found", f"{WORKSPACE}=checkout", user="olga")
     assert "Warning: [guardrail/from-anywhere] NetworkPolicy old-hole, which stands in namespace found," in ran.stderr
-    guarded.await_ready("found")
+
+    def state() -> str:
+        found = guarded.reader.namespace("found")
+        assert found
+        return str(found["metadata"].get("annotations", {}).get("portcullis.dev/baseline"))
+
+    until(lambda: "Drifted" in state() and "old-hole" in state(), 15)
+    guarded.kubectl("delete", "namespace", "found", "--wait=false", user="olga")

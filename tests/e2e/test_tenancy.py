@@ -81,13 +81,13 @@ SELF_GRANTS = {
 @pytest.mark.parametrize("how", SELF_GRANTS)
 def test_a_workspace_admin_does_not_change_the_own_workspace(guarded: Guarded, how: str) -> None:
     """However kubectl sends it; the names of whom to ask are told, for the own workspace is seen."""
-    before = guarded.reader.versions(WORKSPACES)
+    before = guarded.reader.versions(WORKSPACES, state=False)
     told = documents(ours("Workspace", "checkout", project="payments", **MORE["spec"]))
     stdin = told if "--filename=-" in SELF_GRANTS[how] else ""
     said = guarded.refused(*SELF_GRANTS[how], user="wanda", stdin=stdin)
     assert RULE in said
     assert "it belongs to project payments. Allowed: ProjectAdmin of payments (Group payments-admins)" in said
-    assert guarded.reader.versions(WORKSPACES) == before
+    assert guarded.reader.versions(WORKSPACES, state=False) == before
 
 
 def test_a_project_admin_does_not_change_the_own_project(guarded: Guarded) -> None:
@@ -187,10 +187,10 @@ def test_a_second_organization_is_refused(guarded: Guarded) -> None:
 )
 def test_the_last_org_admin_stays(guarded: Guarded, roles: list[Json]) -> None:
     """An OrgAdmin changes the organization, but does not leave it without one."""
-    before = guarded.reader.versions(ORGANIZATIONS)
+    before = guarded.reader.versions(ORGANIZATIONS, state=False)
     said = guarded.refused("patch", "organization", "acme", *patch({"spec": {"roles": roles}}), user="olga")
     assert f"{RULE} olga may not update Organization acme: nobody would be OrgAdmin any more" in said
-    assert guarded.reader.versions(ORGANIZATIONS) == before
+    assert guarded.reader.versions(ORGANIZATIONS, state=False) == before
     dry = ("patch", "organization", "acme", "--dry-run=server")
     guarded.kubectl(*dry, *patch({"spec": {"roles": [OLGA]}}), user="olga")
 
@@ -264,9 +264,9 @@ def test_a_collection_is_deleted_by_who_may_delete_each(guarded: Guarded) -> Non
 
 def test_break_glass_applies_the_tree_again(guarded: Guarded) -> None:
     """As on the first day, now that it is gated; and nothing of it changes."""
-    before = guarded.reader.versions(*TREE[:3])
+    before = guarded.reader.versions(*TREE[:3], state=False)
     guarded.plant()
     guarded.kubectl("label", "workspace", "checkout", "a=b", user="root")
     guarded.kubectl("label", "workspace", "checkout", "a-", user="root")
-    assert guarded.reader.versions(*TREE[:3]).keys() == before.keys()
+    assert guarded.reader.versions(*TREE[:3], state=False).keys() == before.keys()
     assert guarded.reader.read(f"{WORKSPACES}/checkout")["metadata"].get("labels", {}) == {}

@@ -118,14 +118,16 @@ class Scanner:
         self._trouble = ""
         self._pressed: Callable[[], bool] = lambda: False
 
-    def outvoted(self, namespace: str) -> tuple[str, ...]:
+    def outvoted(self, namespace: str) -> tuple[str, ...] | None:
         """
         Say which policies that stand in a namespace undo its default deny, alone or together, a sentence each.
 
-        The same object for as long as nothing changes; empty for none, and until it was judged.
+        The same object for as long as nothing changes; empty for none, None until it was judged.
         """
-        course = self._courses.get(namespace)
-        return course.outvoted if course else ()
+        course, tree = self._courses.get(namespace), self._live.tree
+        if course and course.judged is not None:
+            return course.outvoted
+        return None if tree and own_policies(tree, namespace) else ()
 
     async def run(self, pressed: Callable[[], bool] = lambda: False) -> None:
         """
