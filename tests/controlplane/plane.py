@@ -103,7 +103,10 @@ class Plane:
                 "contexts": [{"name": "plane", "context": {"cluster": "plane", "user": user}}],
                 "current-context": "plane",
             }
-            path.write_text(json.dumps(config))
+            # Whole from the moment it is there: others may ask for it at the same time.
+            made = self.folder / f"{user}.{secrets.token_hex(4)}"
+            made.write_text(json.dumps(config))
+            made.replace(path)
         return path
 
     def kubectl(
