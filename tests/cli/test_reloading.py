@@ -4,7 +4,6 @@ import asyncio
 import re
 import shutil
 import signal
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -58,8 +57,7 @@ class Policies:
         self.folder = place / "current"
         self._place = place
         self._number = 0
-        # The kernel counts when a process began by hundredths of a second.
-        self.began = time.time() - 0.1
+        self.others = {each.pid for each in psutil.Process().children()}
         self.publish(refuses=False)
 
     def publish(self, *, refuses: bool, spoil: Callable[[Path], object] = lambda _: None) -> None:
@@ -159,7 +157,7 @@ def policies(tmp_path: Path) -> Policies:
 
 def opas(policies: Policies) -> list[psutil.Process]:
     """Return the OPAs that were started for these policies, or later, and that run; other tests share theirs."""
-    children = (each for each in psutil.Process().children() if each.create_time() >= policies.began)
+    children = [each for each in psutil.Process().children() if each.pid not in policies.others]
     return [each for each in children if each.status() != psutil.STATUS_ZOMBIE and "--ready-timeout" in each.cmdline()]
 
 
