@@ -39,6 +39,8 @@ class Course:
     of_itself: tuple[Finding, ...] = ()
     told: tuple[tuple[Finding, ...], int] | None = None
     outvoted: tuple[str, ...] = ()
+    voted: bool = False
+    """Whether it is known by now."""
     busy: bool = False
     due: float = 0.0
     failures: int = 0

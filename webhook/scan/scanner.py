@@ -125,7 +125,7 @@ class Scanner:
         The same object for as long as nothing changes; empty for none, None until it was judged.
         """
         course, tree = self._courses.get(namespace), self._live.tree
-        if course and course.judged is not None:
+        if course and course.voted:
             return course.outvoted
         return None if tree and own_policies(tree, namespace) else ()
 
@@ -289,6 +289,8 @@ class Scanner:
 
     def _vote(self, name: str, course: Course) -> None:
         outvoted = outvoted_by(course.of_policies)
+        # That nothing does, where a former leader knew of something, the controller's next sweep finds.
+        course.voted = True
         if outvoted != course.outvoted:
             course.outvoted = outvoted
             for call in self.changed:
