@@ -18,12 +18,13 @@ import pytest
 from tests.controlplane.binaries import find_control_plane
 from tests.controlplane.plane import Plane, start_plane
 from tests.faults import audit, matrix
-from webhook.admission import Gate, Record
+from webhook.admission import Gate
 from webhook.baseline.cover import cover_at
 from webhook.decision.binary import find_opa
 from webhook.decision.bundle import Bundle, read_policies
 from webhook.decision.opa import Engine, LocalOpa
 from webhook.decision.process import OpaProcess
+from webhook.history.record import Record
 from webhook.mend import Gap
 from webhook.model import Cover
 from webhook.settings import BREAK_GLASS_GROUPS, bundled_policies

@@ -46,11 +46,12 @@ from tests.cases.table import (
     TO_ANYWHERE,
 )
 from tests.conftest import TREE, Loop
-from webhook.admission import MANY, Gate, Record
+from webhook.admission import MANY, Gate
 from webhook.decision.bundle import Bundle
 from webhook.decision.opa import Engine, LocalOpa
 from webhook.decision.process import OpaProcess
 from webhook.errors import ClusterError, NoDecisionError, ReviewError
+from webhook.history.record import Record
 from webhook.mend import Gap
 from webhook.model import Cover, Enforcement, Namespace, Policy
 from webhook.settings import BREAK_GLASS_GROUPS

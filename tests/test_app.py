@@ -30,11 +30,12 @@ import certs
 from tests.cases.reviews import ADA, BO, NAMESPACE, NETPOL, ROOT, Asked, Json, injected, namespace, policy
 from tests.conftest import Loop
 from tests.test_server import HOSTS, certified, client, serving, trusting
-from webhook.admission import Gate, Record
+from webhook.admission import Gate
 from webhook.app import MOST_BYTES, Callers, Metrics, create_app, seconds_left
 from webhook.decision.opa import Engine, LocalOpa, Opa
 from webhook.errors import OpaError
 from webhook.health import Health
+from webhook.history.record import Record
 from webhook.model import Policies
 from webhook.server import AnyCallers, CertifiedCallers, Server
 

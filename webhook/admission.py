@@ -7,18 +7,19 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Literal, Protocol
+from typing import Protocol
 
 from webhook.decision.document import Document
 from webhook.decision.opa import Engine, Opa, decide, mutate, probe
-from webhook.errors import Cause, ClusterError, NoDecisionError
+from webhook.errors import ClusterError, NoDecisionError
 from webhook.gather import gather
+from webhook.history.record import Record, Route, Verdict
 from webhook.mend import Gap
 from webhook.model import Cover, Decision, Mutation, Namespace, Policies
 from webhook.reach.facts import Meanings
 from webhook.reaches import beside
 from webhook.review.answer import decided, mutated, one_line, undecided
-from webhook.review.envelope import ReviewRequest, read_review
+from webhook.review.envelope import Reviewed, ReviewRequest, read_review
 from webhook.review.patch import patch_of
 from webhook.tenancy.tree import Tree
 
@@ -33,8 +34,6 @@ LARGE_AT_ONCE = 2
 UNFORESEEN = "the review failed as nobody foresaw, and the log says why"
 
 Look = Callable[[str], Awaitable[Namespace | None]]
-Route = Literal["validate", "mutate"]
-Verdict = Literal["allow", "deny", "warn", "audit", "error"]
 
 
 class Mends(Protocol):
@@ -43,33 +42,6 @@ class Mends(Protocol):
     async def cover(self, gap: Gap, *, seconds: float) -> Cover:
         """Return how far the baselines are in place once what lacked has been brought, or could not be."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """What was decided: the fields of `portcullis history decisions` (contract, section 5) and how long it took."""
-
-    decision_id: str
-    time: str
-    route: Route
-    user: str
-    operation: str
-    kind: str
-    namespace: str
-    name: str
-    verdict: Verdict
-    rules: tuple[str, ...]
-    """Those that fired."""
-    revision: str
-    dry_run: bool
-    break_glass: bool
-    authenticated: bool
-    """Whether the caller had to show the API server's certificate."""
-    milliseconds: float
-    reason: str = ""
-    """Why there was no decision."""
-    cause: Cause | None = None
-    """The same in a word; None where there was one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +76,7 @@ class Gate:
         """Answer one AdmissionReview within `seconds`; raises `ReviewError` for a body that is none."""
         case = _Case(read_review(body), self)
         try:
-            document = await case.mended(await case.document(len(body), seconds), seconds)
+            document = case.asked = await case.mended(await case.document(len(body), seconds), seconds)
             decision = await decide(self.opa, document, self.policies, seconds=case.left(seconds))
         except NoDecisionError as error:
             return case.no_decision("validate", NoDecisionError(case.unread, retry=True) if case.unread else error)
@@ -117,7 +89,7 @@ class Gate:
         """Answer one AdmissionReview with the patch of what is stamped on it; raises like `validate`."""
         case = _Case(read_review(body), self)
         try:
-            document = await case.document(len(body), seconds)
+            document = case.asked = await case.document(len(body), seconds)
             mutation = await mutate(self.opa, document, self.policies, seconds=case.left(seconds))
         except NoDecisionError as error:
             return case.no_decision("mutate", error)
@@ -156,6 +128,7 @@ class _Case:
         # The review's uid is new for every call of the API server, and not ours.
         self.decision_id = str(uuid.uuid4())
         self.unread = ""
+        self.asked: Document | None = None
         self._now = datetime.now(UTC)
         self._gate = gate
         self._tree: Tree | None = None
@@ -236,11 +209,15 @@ class _Case:
                 route=route,
                 user=one_line(review.user.username),
                 operation=review.operation,
+                group=one_line(review.kind.group),
                 kind=one_line(review.kind.kind),
                 namespace=one_line(identity.metadata.namespace if identity else review.namespace),
                 name=one_line((identity.metadata.name if identity else "") or review.name),
+                uid=one_line(_uid(identity)),
                 verdict=verdict,
                 rules=tuple(sorted({each.rule for each in decision.violations})) if decision else (),
+                ran=tuple(sorted(answer.rules)) if answer else (),
+                violations=decision.violations if decision else (),
                 revision=answer.revision if answer else self._gate.policies.revision,
                 dry_run=bool(review.dry_run),
                 break_glass=bool(decision and decision.break_glass),
@@ -248,8 +225,17 @@ class _Case:
                 milliseconds=round((time.perf_counter() - self._begin) * 1000, 3),
                 reason=one_line(str(error)) if error else "",
                 cause=error.cause if error else None,
+                tenants=_tenants(self.asked),
+                document=self.asked,
             )
         )
+
+
+def _uid(each: Reviewed | None) -> str:
+    """Return the uid of an object, empty where it has none (yet)."""
+    metadata = each.raw.get("metadata") if each else None
+    uid = metadata.get("uid") if isinstance(metadata, dict) else None
+    return uid if isinstance(uid, str) else ""
 
 
 def _namespace_of(review: ReviewRequest) -> str:
@@ -258,3 +244,13 @@ def _namespace_of(review: ReviewRequest) -> str:
         return ""
     each = review.old_object if review.operation == "DELETE" else review.object
     return each.metadata.namespace if each else ""
+
+
+def _tenants(document: Document | None) -> tuple[str, ...]:
+    """Return the keys of the tenants that the object stands under, before and after; of a tenant also its own."""
+    if document is None:
+        return ()
+    places = (document.places.new, document.places.old)
+    own = () if document.tenancy is None else (document.tenancy.new, document.tenancy.old)
+    keys = (*(key for place in places if place for key in place.path), *(each.key for each in own if each))
+    return tuple(dict.fromkeys(keys))

@@ -12,9 +12,10 @@ from fastapi import FastAPI, Request, Response
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from starlette.requests import ClientDisconnect
 
-from webhook.admission import Gate, Record, Route
+from webhook.admission import Gate
 from webhook.errors import NoDecisionError, PortcullisError, ReviewError
 from webhook.health import Health, alive, figures, readiness
+from webhook.history.record import Record, Route
 
 MOST_BYTES = 8 * 1024 * 1024
 """Legal reviews reach 5.7 MB: two objects of the API server's limit and what JSON adds."""

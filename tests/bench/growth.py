@@ -18,11 +18,12 @@ import orjson
 from tests.bench.figures import Figure
 from tests.bench.served import MEGABYTE
 from tests.cases.reviews import ADA, NAMESPACE, NETPOL, Asked, Caller, Json, namespace, owned, policy
-from webhook.admission import Gate, Record
+from webhook.admission import Gate
 from webhook.decision.binary import find_opa
 from webhook.decision.bundle import read_policies
 from webhook.decision.opa import Engine, LocalOpa
 from webhook.decision.process import OpaProcess
+from webhook.history.record import Record
 from webhook.settings import BREAK_GLASS_GROUPS, bundled_policies
 from webhook.tenancy.live import KINDS, LiveTree
 

@@ -19,7 +19,7 @@ import uvloop
 from prometheus_client import CollectorRegistry
 
 from tests.cases.reviews import ADA, NETPOL, Asked, Json, policy
-from webhook.admission import Gate, Record
+from webhook.admission import Gate
 from webhook.app import OpaMetrics
 from webhook.cli.child import own_opa
 from webhook.cli.engine import OwnOpa, RemoteOpa, Source, Start
@@ -27,6 +27,7 @@ from webhook.cli.reloading import Pace, Reloading
 from webhook.decision.bundle import Bundle, read_policies
 from webhook.decision.opa import LocalOpa
 from webhook.decision.process import Bounds, OpaProcess
+from webhook.history.record import Record
 from webhook.settings import BREAK_GLASS_GROUPS, bundled_policies
 from webhook.tenancy.tree import Tree
 

@@ -18,10 +18,11 @@ from fastapi import FastAPI
 
 from tests.conftest import Loop
 from tests.fuzz.inputs import Input, inputs
-from webhook.admission import UNFORESEEN, Gate, Record
+from webhook.admission import UNFORESEEN, Gate
 from webhook.app import Metrics, create_app
 from webhook.decision.opa import Engine, Opa
 from webhook.health import Health
+from webhook.history.record import Record
 from webhook.server import AnyCallers
 
 Json = dict[str, Any]

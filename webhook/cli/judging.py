@@ -9,9 +9,10 @@ from typing import Any, Literal
 
 import orjson
 
-from webhook.admission import Gate, Record
+from webhook.admission import Gate
 from webhook.cli.actions import Action
 from webhook.decision.opa import Engine, Opa
+from webhook.history.record import Record
 from webhook.model import Namespace, Policies
 from webhook.registration.hooks import asked
 from webhook.review.patch import applied

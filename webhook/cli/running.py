@@ -11,7 +11,7 @@ from pathlib import Path
 import structlog
 
 import certs
-from webhook.admission import Gate, Record
+from webhook.admission import Gate
 from webhook.app import Metrics, create_app
 from webhook.cli.beside import listening, until_ended
 from webhook.cli.engine import started
@@ -20,6 +20,7 @@ from webhook.cli.reloading import Reloading
 from webhook.cli.tenants import Tenants, tenants_of
 from webhook.decision.bundle import read_policies
 from webhook.health import Health
+from webhook.history.record import Record
 from webhook.server import AnyCallers, CertifiedCallers, Server, Stop, Tls
 from webhook.settings import ServeSettings
 
@@ -155,6 +156,10 @@ def _seconds_left(folder: Path, name: str, now: certs.Clock) -> float:
     return certs.seconds_left(chain if name == "leaf" else vouching, now=now())
 
 
+# What the history holds and a line of the log would be too long for.
+_UNTOLD = frozenset({"document", "ran", "violations", "tenants"})
+
+
 @dataclass(frozen=True, slots=True)
 class _Recorder:
     """Tells the log and the metrics of each decision."""
@@ -167,4 +172,5 @@ class _Recorder:
 
     def _tell(self, record: Record) -> None:
         self.metrics.decided(record)
-        structlog.get_logger().info("decision", **{each.name: getattr(record, each.name) for each in fields(record)})
+        told = (each.name for each in fields(record) if each.name not in _UNTOLD)
+        structlog.get_logger().info("decision", **{name: getattr(record, name) for name in told})

@@ -1,0 +1,1 @@
+"""What was decided and why, and what stood when: recorded, kept, asked for."""
