@@ -101,17 +101,18 @@ class Reader:
         """
         Return the resourceVersions of all namespaces and policies, but for what ends, and of what is at `paths`.
 
-        Without the `state`, a namespace is what it is without what the controller has told on it, and may yet tell.
+        Without the `state`, each is what it is without what the controller has told on it, and may yet tell.
         """
         namespaces = self.read(NAMESPACES)["items"]
         lasting = [each for each in namespaces if "deletionTimestamp" not in each["metadata"]]
         names = {each["metadata"]["name"] for each in lasting}
         inside = [each for each in self.read(POLICIES)["items"] if each["metadata"]["namespace"] in names]
         found = [thing for path in paths for thing in _items(self.read(path))]
+        told = [*lasting, *(each for each in found if "status" in each)]
         versions = {
             each["metadata"]["uid"]: each["metadata"]["resourceVersion"] for each in [*lasting, *inside, *found]
         }
-        return versions if state else versions | {each["metadata"]["uid"]: _stateless(each) for each in lasting}
+        return versions if state else versions | {each["metadata"]["uid"]: _stateless(each) for each in told}
 
     def writes(self) -> Mapping[str, int]:
         """Return how many requests the API server has had that write namespaces or policies, by resource and verb."""
@@ -132,10 +133,9 @@ def _items(thing: Json) -> list[Json]:
     return list(thing["items"]) if "items" in thing else [thing]
 
 
-def _stateless(namespace: Json) -> str:
-    """Return what a namespace is but for the state of its baseline, which has its own manager's entry, too."""
-    metadata = {
-        key: each for key, each in namespace["metadata"].items() if key not in {"resourceVersion", "managedFields"}
-    }
+def _stateless(thing: Json) -> str:
+    """Return what a thing is but for its status or state, which have a manager's entry of their own, too."""
+    metadata = {key: each for key, each in thing["metadata"].items() if key not in {"resourceVersion", "managedFields"}}
     others = {key: each for key, each in metadata.get("annotations", {}).items() if key != "portcullis.dev/baseline"}
-    return json.dumps({**namespace, "metadata": {**metadata, "annotations": others}}, sort_keys=True)
+    rest = {key: each for key, each in thing.items() if key != "status"}
+    return json.dumps({**rest, "metadata": {**metadata, "annotations": others}}, sort_keys=True)
