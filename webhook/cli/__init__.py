@@ -1,6 +1,7 @@
 """The command line: one file a command, exit code 0 = fine, 1 = violations found, 2 = it could not be done."""
 
 import sys
+from pathlib import Path
 from typing import NoReturn
 
 from webhook.errors import PortcullisError
@@ -12,18 +13,24 @@ def main() -> None:
 
     from webhook.cli.commands import app  # noqa: PLC0415
 
+    name = _called()
     try:
-        code = app(args=sys.argv[1:] or ["--help"], standalone_mode=False)
+        code = app(args=sys.argv[1:] or ["--help"], standalone_mode=False, prog_name=name)
     except typer.TyperException as error:
         # The public base class has no way to name the option; the private one that is raised has.
         said = getattr(error, "format_message", error.__str__)()
-        _fail(f"{said if said.endswith(('.', '?')) else f'{said}.'} See portcullis --help")
+        _fail(f"{said if said.endswith(('.', '?')) else f'{said}.'} See {name} --help")
     except (typer.Abort, KeyboardInterrupt):
         _fail("interrupted")
     except PortcullisError as error:
         _fail(str(error))
     else:
         sys.exit(code or 0)
+
+
+def _called() -> str:
+    """Return how we are called: kubectl finds `kubectl-portcullis` as its plugin, and nobody types that name."""
+    return "kubectl portcullis" if Path(sys.argv[0]).name == "kubectl-portcullis" else "portcullis"
 
 
 def _fail(message: str) -> NoReturn:
