@@ -13,7 +13,7 @@ from typing import Any
 from webhook.decision.opa import Opa, decide
 from webhook.gather import gather
 from webhook.model import DOMAIN, WORKSPACE_LABEL, Grant, Namespace, Policies, Standing, Subject, Tenant
-from webhook.review.envelope import Reviewed, ReviewRequest
+from webhook.review.envelope import ReviewRequest
 from webhook.tenancy.specs import ROLES
 from webhook.tenancy.tree import Holdings, Tree, grow
 

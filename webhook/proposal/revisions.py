@@ -51,7 +51,9 @@ class Compared:
 def commit_of(git: Git, revision: str) -> str:
     """Return the commit that `revision` names; raises `ProposalError` that says how to have one that is not here."""
     if not revision or revision.startswith("-"):
-        raise ProposalError(f"--base {revision!r} is no revision: name a branch, a tag or a commit, such as origin/main")
+        raise ProposalError(
+            f"--base {revision!r} is no revision: name a branch, a tag or a commit, such as origin/main"
+        )
     commit = git.knows("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
     if commit:
         return commit
