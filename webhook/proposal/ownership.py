@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from webhook.model import Place, Standing
 from webhook.proposal.protection import Difference
+from webhook.scan.finding import Action
 from webhook.tenancy.tree import Tree
 
 OWNER, TENANT = "tenancy/owner", "tenancy/tenant"
@@ -17,13 +18,13 @@ def owners(base: Tree | None, head: Tree) -> Iterator[Difference]:
         after = head.place_of(name) if name in head.namespaces else None
         thing, key = f"{name}/Namespace/{name}", f"Namespace/{name}"
         if before is None and after:
-            yield Difference(OWNER, "note", f"namespace {name} is new and belongs to {_owner(after)}", thing, key)
+            yield Difference(OWNER, "none", f"namespace {name} is new and belongs to {_owner(after)}", thing, key)
         elif before and after is None:
             said = f"namespace {name} is gone, which belonged to {_owner(before)}"
-            yield Difference(OWNER, "note", said, thing, key)
+            yield Difference(OWNER, "none", said, thing, key)
         elif before and after and _owner(before) != _owner(after):
             said = f"namespace {name} changes hands: from {_owner(before)} to {_owner(after)}"
-            yield Difference(OWNER, "warning", said, thing, key)
+            yield Difference(OWNER, "warn", said, thing, key)
 
 
 def _owner(place: Place) -> str:
@@ -43,12 +44,12 @@ def tenants(base: Tree | None, head: Tree) -> Iterator[Difference]:
         kind, _, name = key.partition("/")
         told, old, new = f"{kind} {name}", before.get(key), head.tenants.get(key)
         if new is None:
-            yield Difference(TENANT, "note", f"{told} is gone", key, key)
+            yield Difference(TENANT, "none", f"{told} is gone", key, key)
         elif old is None:
             of = f" in project {new.project}" if new.project else ""
             # Another Organization is another tree.
-            level = "warning" if kind == "Organization" and base else "note"
-            yield Difference(TENANT, level, f"{told} is new{of}", key, key)
+            action: Action = "warn" if kind == "Organization" and base else "none"
+            yield Difference(TENANT, action, f"{told} is new{of}", key, key)
         elif old.project != new.project:
             said = f"{told} moves from project {old.project} to project {new.project}"
-            yield Difference(TENANT, "warning", said, key, key)
+            yield Difference(TENANT, "warn", said, key, key)

@@ -9,11 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-Level = Literal["error", "warning", "note"]
-State = Literal["ok", "findings", "not applicable", "not done"]
+from webhook.scan.finding import STRENGTH, Action
 
-STRENGTH: Mapping[Level, int] = {"error": 3, "warning": 2, "note": 1}
-FAIL_ON = ("error", "warning", "note", "never")
+State = Literal["ok", "findings", "not applicable", "not done"]
+FailOn = Literal["enforce", "warn", "audit", "never"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +20,14 @@ class Remark:
     """
     One thing that a review tells.
 
-    `thing` is the path of what it is about (`checkout-dev/NetworkPolicy/web`), and `file` (relative to what is reviewed)
-    with `line` and `column` where it stands, empty and 0 where that is not known. `always` is what fails whatever is
-    asked for. `mark` tells remarks on one thing apart, and stays the same while the words change.
+    `thing` is the path of what it is about (`checkout-dev/NetworkPolicy/web`), and `file` (relative to the folder) with
+    `line` and `column` where it stands, empty and 0 where that is not known. `action` is how grave it is: what would
+    come of it in the cluster, `none` for what is only told; `always` is what fails whatever is asked for. `mark` tells
+    remarks on one thing apart, and stays the same while the words change.
     """
 
     rule: str
-    level: Level
+    action: Action
     message: str
     thing: str
     file: str = ""
@@ -42,13 +42,11 @@ class Remark:
         parts = (self.rule, self.thing, self.mark or self.message)
         return hashlib.sha256("\0".join(parts).encode(errors="replace")).hexdigest()[:32]
 
-    def fails(self, fail_on: str) -> bool:
-        """Say whether the review fails for it, where it is to fail on a level (or `never`)."""
+    def fails(self, fail_on: FailOn) -> bool:
+        """Say whether the review fails for it, where it is to fail on what comes to `fail_on`, or to more."""
         if self.always:
             return True
-        return fail_on != "never" and any(
-            STRENGTH[self.level] >= strength for level, strength in STRENGTH.items() if level == fail_on
-        )
+        return fail_on != "never" and self.action != "none" and STRENGTH[self.action] >= STRENGTH[fail_on]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +54,7 @@ class Part:
     """
     One of the questions that a review asks.
 
-    `summary` is its answer in a line; of one that is not done it is why. `known` and `fixed` count what was there before
+    `summary` is its answer in a line; of one that is not done it is why. `known` and `fixed` count what was there
     and stays, and what goes. `told` is what is in JSON alone.
     """
 
@@ -71,7 +69,7 @@ class Part:
 
     def with_warnings(self, lines: tuple[str, ...]) -> "Part":
         """Return the part with what else has to be known about it."""
-        notes = tuple(Remark(f"proposal/{self.name}", "warning", line, self.name) for line in lines)
+        notes = tuple(Remark(f"proposal/{self.name}", "warn", line, self.name) for line in lines)
         return replace(self, remarks=(*self.remarks, *notes)) if notes else self
 
 
@@ -87,4 +85,4 @@ def not_applicable(name: str, title: str, why: str) -> Part:
 
 def judged(remarks: tuple[Remark, ...]) -> State:
     """Return the state of a part with these remarks; what is only noted is no finding."""
-    return "findings" if any(each.always or each.level != "note" for each in remarks) else "ok"
+    return "findings" if any(each.always or each.action != "none" for each in remarks) else "ok"

@@ -9,8 +9,8 @@ from itertools import chain
 from webhook.decision.catalogue import RulePage
 from webhook.exemption import read_exemption, rfc3339
 from webhook.model import Baseline, Tenant
-from webhook.proposal.part import Level
 from webhook.proposal.rights import listed, rank, sites_of
+from webhook.scan.finding import Action
 from webhook.tenancy.tree import Tree
 
 BASELINE, GUARDRAIL, ENFORCEMENT, EXEMPTION = (
@@ -25,7 +25,7 @@ class Difference:
     """One thing that differs: `thing` is the path of what it is told of, `key` the tree's object that says it."""
 
     rule: str
-    level: Level
+    action: Action
     message: str
     thing: str
     key: str = ""
@@ -42,32 +42,32 @@ def baselines(base: Tree, head: Tree) -> Iterator[Difference]:
             moved[each, True].append(name)
     for (each, applies), names in sorted(moved.items()):
         said = f"NetworkBaseline {each} {'now applies' if applies else 'no longer applies'} to {listed(names)}"
-        yield Difference(BASELINE, "note" if applies else "warning", said, each, f"NetworkBaseline/{each}")
+        yield Difference(BASELINE, "none" if applies else "warn", said, each, f"NetworkBaseline/{each}")
     for each in sorted(set(base.baselines) & set(head.baselines)):
-        for level, said in _changed(base.baselines[each], head.baselines[each]):
-            yield Difference(BASELINE, level, f"NetworkBaseline {each}: {said}", each, f"NetworkBaseline/{each}")
+        for action, said in _changed(base.baselines[each], head.baselines[each]):
+            yield Difference(BASELINE, action, f"NetworkBaseline {each}: {said}", each, f"NetworkBaseline/{each}")
 
 
-def _changed(base: Baseline, head: Baseline) -> Iterator[tuple[Level, str]]:
+def _changed(base: Baseline, head: Baseline) -> Iterator[tuple[Action, str]]:
     before, after = ({each.name: each.spec for each in side.policies} for side in (base, head))
     for name in sorted({*before, *after}):
         if name not in after:
-            yield "warning", f"its policy {name} is taken out"
+            yield "warn", f"its policy {name} is taken out"
         elif name not in before:
-            yield "note", f"its policy {name} is new"
+            yield "none", f"its policy {name} is new"
         elif before[name] != after[name]:
-            yield "warning", f"its policy {name} says something else"
+            yield "warn", f"its policy {name} says something else"
     if base.drift != head.drift:
         softer = head.drift == "Report"
-        yield "warning" if softer else "note", f"what drifts from it is {'only reported' if softer else 'repaired'} now"
+        yield "warn" if softer else "none", f"what drifts from it is {'only reported' if softer else 'repaired'} now"
 
 
 def guardrails(base: Tree, head: Tree, catalogue: Sequence[RulePage]) -> Iterator[Difference]:
     """Yield which guardrails count for more or less, and where."""
     defaults = {each.guardrail.key: each.guardrail.default for each in catalogue if each.guardrail}
     sites = sites_of(base), sites_of(head)
-    found: defaultdict[tuple[str, str, Level, str], list[str]] = defaultdict(list)
-    known: dict[tuple[tuple[str, ...], tuple[str, ...]], list[tuple[str, str, Level, str]]] = {}
+    found: defaultdict[tuple[str, str, Action, str], list[str]] = defaultdict(list)
+    known: dict[tuple[tuple[str, ...], tuple[str, ...]], list[tuple[str, str, Action, str]]] = {}
     for place in sorted(set(sites[0]) & set(sites[1]), key=lambda each: (-rank(each)[0], each)):
         paths = sites[0][place][1], sites[1][place][1]
         if paths not in known:
@@ -76,8 +76,8 @@ def guardrails(base: Tree, head: Tree, catalogue: Sequence[RulePage]) -> Iterato
             known[paths] = [(key, setting, *each) for key in defaults for each in _widened(before[key], after[key])]
         for change in known[paths]:
             found[change].append(place)
-    for (key, setting, level, said), places in found.items():
-        yield Difference(GUARDRAIL, level, f"guardrail {key} {said} in {listed(places)}", key, setting)
+    for (key, setting, action, said), places in found.items():
+        yield Difference(GUARDRAIL, action, f"guardrail {key} {said} in {listed(places)}", key, setting)
 
 
 def _effective(tree: Tree, path: Iterable[str], defaults: Mapping[str, str | tuple[str, ...]]) -> dict[str, Setting]:
@@ -94,15 +94,15 @@ def _effective(tree: Tree, path: Iterable[str], defaults: Mapping[str, str | tup
     return effective
 
 
-def _widened(before: Setting, after: Setting) -> Iterator[tuple[Level, str]]:
+def _widened(before: Setting, after: Setting) -> Iterator[tuple[Action, str]]:
     if isinstance(before, frozenset) and isinstance(after, frozenset):
         if gone := before - after:
-            yield "warning", f"widens: {listed(sorted(gone))} is no longer protected"
+            yield "warn", f"widens: {listed(sorted(gone))} is no longer protected"
         if fresh := after - before:
-            yield "note", f"narrows: {listed(sorted(fresh))} is protected now"
+            yield "none", f"narrows: {listed(sorted(fresh))} is protected now"
     elif before != after:
         wider = after == "Allow"
-        yield "warning" if wider else "note", f"{'widens' if wider else 'narrows'} from {before} to {after}"
+        yield "warn" if wider else "none", f"{'widens' if wider else 'narrows'} from {before} to {after}"
 
 
 def enforcement(base: Tree, head: Tree, catalogue: Sequence[RulePage]) -> Iterator[Difference]:
@@ -115,7 +115,7 @@ def enforcement(base: Tree, head: Tree, catalogue: Sequence[RulePage]) -> Iterat
     for (before, after), rules in sorted(found.items()):
         softer = _STRENGTH[after] < _STRENGTH[before]
         said = f"enforcement {'softens' if softer else 'hardens'} from {before} to {after} for {', '.join(rules)}"
-        yield Difference(ENFORCEMENT, "warning" if softer else "note", said, f"{before}-{after}", head.organization.key)
+        yield Difference(ENFORCEMENT, "warn" if softer else "none", said, f"{before}-{after}", head.organization.key)
 
 
 def _setting(organization: Tenant, rule: str) -> str:
@@ -130,7 +130,7 @@ def exemptions(base: Tree, head: Tree, now: datetime) -> Iterator[Difference]:
         before, after = _exempt(base, name, now), _exempt(head, name, now)
         if after and after != before:
             said = f"namespace {name} is exempt from its baselines until {after}"
-            yield Difference(EXEMPTION, "warning", said, f"{name}/Namespace/{name}", f"Namespace/{name}")
+            yield Difference(EXEMPTION, "warn", said, f"{name}/Namespace/{name}", f"Namespace/{name}")
 
 
 def _exempt(tree: Tree, name: str, now: datetime) -> str:

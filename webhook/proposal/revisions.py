@@ -135,9 +135,9 @@ def _contents(git: Git, commit: str, paths: Sequence[str]) -> Iterator[tuple[str
     contents, at = dict[str, bytes](), 0
     for path in there:
         end = answer.index(b"\n", at)
-        size = int(answer[at:end].split(b" ")[2])
-        contents[path] = answer[end + 1 : end + 1 + size]
-        at = end + 2 + size
+        length = int(answer[at:end].split(b" ")[2])
+        contents[path] = answer[end + 1 : end + 1 + length]
+        at = end + 2 + length
     for path, size in zip(paths, sizes, strict=True):
         # What is too large is laid as large as it takes to be refused.
         yield path, None if size is None else contents.get(path, b" " * LARGEST)

@@ -24,6 +24,7 @@ from webhook.proposal.rights import (
     sites_of,
     subjects_of,
 )
+from webhook.scan.finding import Action
 from webhook.tenancy.files import Loading, load_tree
 from webhook.tenancy.specs import ROLES
 from webhook.tenancy.tree import Tree
@@ -80,11 +81,11 @@ async def judge_tenancy(base: Ruled, head: Ruled, now: datetime) -> Part:
 
 def _told_before(before: Loading | None, base: Ruled) -> Iterator[Remark]:
     if before is None:
-        yield Remark(TREE, "note", "the tree is new: all that it gives is told as gained", NAME)
+        yield Remark(TREE, "none", "the tree is new: all that it gives is told as gained", NAME)
     elif before.tree is None:
         first = _of_error(before.errors[0], base.root)
         said = f"the tree of the base cannot be read, so all that this one gives is told as gained: {first.message}"
-        yield Remark(TREE, "warning", said, NAME)
+        yield Remark(TREE, "warn", said, NAME)
 
 
 async def _rights(
@@ -119,7 +120,7 @@ class _Where:
 
     def remark(self, each: Difference) -> Remark:
         """Return what is told of a difference."""
-        return self.at(Remark(each.rule, each.level, each.message, each.thing, mark=each.message), each.key)
+        return self.at(Remark(each.rule, each.action, each.message, each.thing, mark=each.message), each.key)
 
     def at(self, remark: Remark, key: str, *steps: str) -> Remark:
         """Return a remark with where the tree's object `key` stands, or a part of it."""
@@ -133,9 +134,9 @@ class _Where:
 
 def _of_change(change: RightChange, where: _Where) -> Remark:
     # Whoever gets what nobody had before is told of where the thing itself is.
-    level = "warning" if change.gained and not change.fresh else "note"
+    action: Action = "warn" if change.gained and not change.fresh else "none"
     role, _, name = change.by[0].partition(" of ")
-    remark = Remark(RIGHTS, level, change.message, called(change.subject), mark=f"{change.gained} {change.by}")
+    remark = Remark(RIGHTS, action, change.message, called(change.subject), mark=f"{change.gained} {change.by}")
     kind = next(kind for kind, roles in ROLES.items() if role in roles)
     return where.at(remark, f"{kind}/{name}", "spec", "roles")
 
@@ -145,7 +146,7 @@ def _by_rule(gained: bool, role: str, name: str) -> Remark:  # noqa: FBT001 - as
     where = f"at {place}" if place[0].isupper() else f"in a namespace that is {place}"
     said = f"by the changed rules {role} {'may' if gained else 'may no longer'} {right} {where}"
     everybody = gained and role == "anybody"
-    return Remark(RULES, "error" if everybody else "warning" if gained else "note", said, name)
+    return Remark(RULES, "enforce" if everybody else "warn" if gained else "none", said, name)
 
 
 def _dangling(before: Loading | None, after: Loading, base: Path, head: Path) -> Iterator[Remark]:
@@ -157,13 +158,13 @@ def _dangling(before: Loading | None, after: Loading, base: Path, head: Path) ->
 def _of_line(line: str, root: Path) -> Remark:
     found = _PLACED.match(line)
     if found is None:
-        return Remark(TREE, "warning", line, NAME)
+        return Remark(TREE, "warn", line, NAME)
     file = _relative(Path(found["file"]), root)
-    return Remark(TREE, "warning", found["what"], NAME, file, int(found["line"]), int(found["column"] or 0))
+    return Remark(TREE, "warn", found["what"], NAME, file, int(found["line"]), int(found["column"] or 0))
 
 
 def _of_error(error: Exception, root: Path) -> Remark:
-    return replace(_of_line(str(error).replace(f"{root}/", ""), root), level="error")
+    return replace(_of_line(str(error).replace(f"{root}/", ""), root), action="enforce")
 
 
 def _relative(file: Path, root: Path) -> str:
