@@ -9,7 +9,7 @@ untracked ones that are not ignored.
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -220,15 +220,11 @@ def _write(file: Path, content: bytes) -> None:
         raise ProposalError(f"the files to compare cannot be laid ready: {error}") from error
 
 
-def changed(base: Iterable[Path], head: Iterable[Path]) -> bool:
-    """Say whether two sides differ in any file below their folders."""
-    return _digest(base) != _digest(head)
+def changed(base: Path, head: Path) -> bool:
+    """Say whether two sides of a file or folder differ."""
+    return _contents_of(base) != _contents_of(head)
 
 
-def _digest(folders: Iterable[Path]) -> dict[str, bytes]:
-    return {
-        f"{number}/{file.relative_to(folder).as_posix()}": file.read_bytes()
-        for number, folder in enumerate(folders)
-        for file in sorted(folder.rglob("*"))
-        if file.is_file()
-    }
+def _contents_of(path: Path) -> dict[str, bytes]:
+    files = [path] if path.is_file() else sorted(each for each in path.rglob("*") if each.is_file())
+    return {file.relative_to(path).as_posix(): file.read_bytes() for file in files}

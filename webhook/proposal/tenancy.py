@@ -25,7 +25,7 @@ from webhook.proposal.rights import (
     subjects_of,
 )
 from webhook.scan.finding import Action
-from webhook.tenancy.files import Loading, load_tree
+from webhook.tenancy.files import Loading
 from webhook.tenancy.specs import ROLES
 from webhook.tenancy.tree import Tree
 
@@ -36,23 +36,22 @@ _PLACED = re.compile(r"^(?P<file>.*?):(?P<line>\d+)(?::(?P<column>\d+))?: (?P<wh
 
 @dataclass(frozen=True, slots=True)
 class Ruled:
-    """A tree's files (`folder` in `root`) with the rules that count for them, and an OPA that has these."""
+    """
+    A tree of files that lie under `root`, with the rules that count for it, and an OPA that has these.
+
+    `loading` is None where there are no files.
+    """
 
     opa: Opa
     policies: Policies
     catalogue: Sequence[RulePage]
     root: Path
-    folder: str
-
-    def loading(self) -> Loading | None:
-        """Return what the files hold, None where there are none."""
-        path = self.root / self.folder
-        return load_tree(path) if path.exists() else None
+    loading: Loading | None
 
 
 async def judge_tenancy(base: Ruled, head: Ruled, now: datetime) -> Part:
     """Return what the tree of `head` changes; what of either cannot be read is told."""
-    before, after = base.loading(), head.loading()
+    before, after = base.loading, head.loading
     if after is None or after.tree is None:
         errors = tuple(_of_error(each, head.root) for each in after.errors) if after else ()
         why = f"the tree cannot be read: {len(errors)} errors" if errors else "the tree is gone from the working tree"
