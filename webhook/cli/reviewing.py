@@ -4,8 +4,6 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from webhook.cli.logs import log_nothing
 from webhook.cli.reviewed import Reviewed, Revisions
@@ -13,7 +11,7 @@ from webhook.cli.reviewparts import QUESTIONS, Asked
 from webhook.cli.reviewsides import Ready, named, ready
 from webhook.decision.bundle import read_policies
 from webhook.decision.catalogue import RulePage, read_catalogue
-from webhook.errors import PortcullisError, ProposalError
+from webhook.errors import PortcullisError
 from webhook.proposal.part import FailOn, Part, not_done
 from webhook.settings import bundled_policies
 
@@ -22,10 +20,10 @@ async def reviewed(asked: Asked, fail_on: FailOn) -> Reviewed:
     """Return what there is to say; raises `PortcullisError` where nothing can be compared."""
     log_nothing()
     folders = named(asked.here, asked.policies, asked.tenancy, asked.manifests)
-    with _scratch() as scratch, _progress() as tell:
+    with _progress() as tell:
         async with AsyncExitStack() as stack:
             tell("laying both sides out")
-            sides = await ready(asked.here, asked.base, folders, scratch=scratch, stack=stack)
+            sides = await ready(asked.here, asked.base, folders, stack)
             answering = _Answering(asked, sides, tell)
             parts = [await answering.part(*each) for each in QUESTIONS]
     return Reviewed(_revisions(asked.base, sides), tuple(parts), _catalogue(sides), fail_on)
@@ -71,16 +69,6 @@ def _revisions(base: str, sides: Ready) -> Revisions:
 
 def _catalogue(sides: Ready) -> tuple[RulePage, ...]:
     return sides.head.catalogue if sides.head else read_catalogue(read_policies(bundled_policies()))
-
-
-@contextmanager
-def _scratch() -> Iterator[Path]:
-    try:
-        folder = TemporaryDirectory(prefix="portcullis-", ignore_cleanup_errors=True)
-    except OSError as error:
-        raise ProposalError(f"there is no place to lay both sides out in: {error}; set TMPDIR to one") from error
-    with folder as name:
-        yield Path(name).resolve()
 
 
 @contextmanager

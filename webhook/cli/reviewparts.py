@@ -5,19 +5,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from webhook.cli.records import recorded
 from webhook.cli.reviewsides import Ready, Rules
-from webhook.errors import PolicyError, ProposalError
-from webhook.proposal import tenancy
+from webhook.errors import PolicyError
+from webhook.proposal import flips, gate, tenancy
+from webhook.proposal.checking import Checking
 from webhook.proposal.manifests import NAME as MANIFESTS
 from webhook.proposal.manifests import TITLE as MANIFESTS_TITLE
 from webhook.proposal.manifests import Written, judge_manifests
 from webhook.proposal.part import Part, not_applicable
 from webhook.proposal.revisions import Side, changed
 from webhook.proposal.tenancy import Ruled, judge_tenancy
+from webhook.replay.replay import Side as ReplaySide
+from webhook.replay.replay import replayed
 
 Tell = Callable[[str], None]
-REGO, REGO_TITLE = "rego", "The Rego"
-REPLAY, REPLAY_TITLE = "replay", "Replay of recorded decisions"
 UNCHANGED = "the same on both sides"
 
 
@@ -39,29 +41,50 @@ def _same(sides: Ready, folder: str) -> bool:
     return not changed(sides.compared.base.root / folder, sides.compared.head.root / folder)
 
 
-async def rego(asked: Asked, sides: Ready, tell: Tell) -> Part:
+async def rego(_: Asked, sides: Ready, tell: Tell) -> Part:
     """Judge the Rego itself."""
     folder = sides.folders.policies
     if not folder:
-        return not_applicable(REGO, REGO_TITLE, "the bundled rules, unchanged")
+        return not_applicable(gate.NAME, gate.TITLE, "the bundled rules, unchanged")
     if _same(sides, folder):
-        return not_applicable(REGO, REGO_TITLE, UNCHANGED)
+        return not_applicable(gate.NAME, gate.TITLE, UNCHANGED)
     if not sides.compared.head.has(folder):
-        return not_applicable(REGO, REGO_TITLE, f"{folder} is gone, so the bundled rules count")
-    raise ProposalError(f"no gate yet {asked} {tell}")
+        return not_applicable(gate.NAME, gate.TITLE, f"{folder} is gone, so the bundled rules count")
+    from webhook.proposal.rego import judge_rego  # noqa: PLC0415
+
+    tell("judging the Rego")
+    before = sides.compared.base.root / folder
+    report = await judge_rego(
+        sides.compared.head.root / folder,
+        sides.opa,
+        base=before if before.is_dir() else None,
+        told=lambda what: tell(f"judging the Rego: {what}"),
+    )
+    return gate.judge_report(report, folder)
 
 
 async def replay(asked: Asked, sides: Ready, tell: Tell) -> Part:
     """Decide recorded requests again."""
     if not asked.history:
-        return not_applicable(REPLAY, REPLAY_TITLE, "no --history is given")
+        return not_applicable(flips.NAME, flips.TITLE, "no --history is given")
     base, head = _rules(sides, sides.compared.base), _rules(sides, sides.compared.head)
+    if sides.doubt:
+        raise PolicyError(f"the rules of the base cannot be asked: {sides.doubt}")
     if base.bundle.policies == head.bundle.policies:
-        return not_applicable(REPLAY, REPLAY_TITLE, "the rules are the same, so no decision could come out otherwise")
-    raise ProposalError(f"no replay yet {tell}")
+        return not_applicable(
+            flips.NAME, flips.TITLE, "the rules are the same, so no decision could come out otherwise"
+        )
+    before, after = (_side(each) for each in (base, head))
+    async with recorded(asked.history, asked.since, asked.until) as batches:
+        found = await replayed(batches, before, after, lambda done: tell(f"{done} recorded decisions"))
+    return flips.judge_replay(found)
 
 
-async def tree(asked: Asked, sides: Ready, tell: Tell) -> Part:
+def _side(rules: Rules) -> ReplaySide:
+    return ReplaySide(rules.opa, rules.bundle.policies)
+
+
+async def tree(_: Asked, sides: Ready, tell: Tell) -> Part:
     """Judge what the tenant tree gives and protects."""
     folder = sides.folders.tenancy
     if not folder:
@@ -73,7 +96,7 @@ async def tree(asked: Asked, sides: Ready, tell: Tell) -> Part:
     return await judge_tenancy(base, head, datetime.now(UTC))
 
 
-async def manifests(asked: Asked, sides: Ready, tell: Tell) -> Part:
+async def manifests(_: Asked, sides: Ready, tell: Tell) -> Part:
     """Judge the manifests."""
     if not sides.folders.manifests:
         return not_applicable(MANIFESTS, MANIFESTS_TITLE, "no --manifests are given")
@@ -82,7 +105,7 @@ async def manifests(asked: Asked, sides: Ready, tell: Tell) -> Part:
     return await judge_manifests(base, head)
 
 
-QUESTIONS = ((REGO, REGO_TITLE, rego), (REPLAY, REPLAY_TITLE, replay), (tenancy.NAME, tenancy.TITLE, tree),
+QUESTIONS = ((gate.NAME, gate.TITLE, rego), (flips.NAME, flips.TITLE, replay), (tenancy.NAME, tenancy.TITLE, tree),
              (MANIFESTS, MANIFESTS_TITLE, manifests))  # fmt: skip
 """Each with its name and its title."""
 
@@ -102,7 +125,7 @@ def _ruled(sides: Ready, side: Side) -> Ruled:
 
 def _written(sides: Ready, side: Side) -> Written:
     loading = sides.loading(side)
-    from webhook.cli.manifestcheck import check_by  # noqa: PLC0415
-
-    check = check_by(_rules(sides, side), loading, side.root)
-    return Written(side.root, sides.folders.manifests, loading.tree if loading else None, check)
+    rules = _rules(sides, side)
+    pages = {each.id: each for each in rules.catalogue}
+    checking = Checking(rules.opa, rules.bundle.policies, pages, loading, side.root, datetime.now(UTC))
+    return Written(side.root, sides.folders.manifests, loading.tree if loading else None, checking.check)

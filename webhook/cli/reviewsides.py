@@ -2,9 +2,11 @@
 
 import asyncio
 import sys
-from contextlib import AsyncExitStack
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from webhook.cli.child import own_opa
 from webhook.decision.binary import find_opa
@@ -67,12 +69,13 @@ class Ready:
         return load_tree(path) if self.folders.tenancy and path.exists() else None
 
 
-async def ready(here: Path, base: str, folders: Folders, *, scratch: Path, stack: AsyncExitStack) -> Ready:
+async def ready(here: Path, base: str, folders: Folders, stack: AsyncExitStack) -> Ready:
     """
-    Lay both sides out in `scratch` and start an OPA for each, which `stack` ends.
+    Lay both sides out and start an OPA for each; both are gone when `stack` ends.
 
     Raises `ProposalError` for what cannot be compared, `OpaError` where there is no OPA.
     """
+    scratch = stack.enter_context(_scratch())
     compared = await asyncio.to_thread(_laid, here, base, folders, scratch)
     found = Folders(_policies(compared, folders.policies), folders.tenancy, folders.manifests)
     for each in (found.tenancy, *found.manifests):
@@ -100,6 +103,16 @@ def named(here: Path, policies: Path | None, tenancy: Path | None, manifests: tu
         within(tenancy, here, "--tenancy") if tenancy else "",
         tuple(dict.fromkeys(within(each, here, "--manifests") for each in manifests)),
     )
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    try:
+        folder = TemporaryDirectory(prefix="portcullis-", ignore_cleanup_errors=True)
+    except OSError as error:
+        raise ProposalError(f"there is no place to lay both sides out in: {error}; set TMPDIR to one") from error
+    with folder as name:
+        yield Path(name).resolve()
 
 
 def _laid(here: Path, base: str, folders: Folders, scratch: Path) -> Compared:

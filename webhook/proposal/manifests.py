@@ -27,8 +27,8 @@ class Checked:
     unreadable: tuple[ManifestError, ...] = ()
 
 
-Check = Callable[[Sequence[Path]], Awaitable[Checked]]
-"""Judges the manifests of folders."""
+Check = Callable[[Sequence[Path], Sequence[Path]], Awaitable[Checked]]
+"""Judges the manifests of folders: as new, or as changes to those of other folders."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +44,10 @@ class Written:
         """Return the folders that there are."""
         return [path for each in self.folders if (path := self.root / each).exists()]
 
-    async def checked(self) -> Checked:
+    async def checked(self, against: Sequence[Path] = ()) -> Checked:
         """Return what is found; raises `PortcullisError`."""
         paths = self.paths()
-        return await self.check(paths) if paths else Checked((), 0)
+        return await self.check(paths, against) if paths else Checked((), 0)
 
     def landscape(self) -> Landscape:
         """Return who can reach whom."""
@@ -59,19 +59,19 @@ async def judge_manifests(base: Written, head: Written) -> Part:
     """Return what the manifests of `head` change; what of either cannot be read is told."""
     try:
         after = await head.checked()
+        before, told = await _before(base)
+        fresh = await _fresh(before, after, base, head)
     except PortcullisError as error:
         return not_done(NAME, TITLE, f"they cannot be judged: {error}")
-    before, told = await _before(base)
     known = {each.fingerprint for each in before.found}
     found = {each.fingerprint for each in after.found}
-    fresh = tuple(each for each in after.found if each.fingerprint not in known)
     unreadable = tuple(_of_error(each, head.root) for each in after.unreadable)
     reach = tuple(_reach(base, head))
     remarks = (*unreadable, *told, *fresh, *reach)
     summary = f"{len(fresh)} new findings in {after.objects} objects"
     if unreadable:
         return replace(not_done(NAME, TITLE, f"{len(unreadable)} cannot be read; {summary}", remarks), told={})
-    kept, gone = len(found & known), len(known - found)
+    kept, gone = len(after.found) - len(fresh), len(known - found)
     summary += f", {kept} known, unchanged" * bool(kept) + f", {gone} fixed" * bool(gone)
     return Part(
         NAME,
@@ -83,6 +83,26 @@ async def judge_manifests(base: Written, head: Written) -> Part:
         fixed=gone,
         told={"reach": [r.message for r in reach]},
     )
+
+
+async def _fresh(before: Checked, after: Checked, base: Written, head: Written) -> tuple[Remark, ...]:
+    """
+    Return what was not found before.
+
+    What is found of the same thing in other words is new where the rules would refuse the change from the one to the
+    other: what violates a rule may be narrowed, and not widened.
+    """
+    known = {each.fingerprint: each for each in before.found}
+    reworded = {each.fingerprint for each in after.found if _says_otherwise(each, known.get(each.fingerprint))}
+    worse = set[str]()
+    if reworded:
+        change = await head.checked(base.paths())
+        worse = {each.fingerprint for each in change.found if each.action == "enforce"} & reworded
+    return tuple(each for each in after.found if each.fingerprint not in known or each.fingerprint in worse)
+
+
+def _says_otherwise(now: Remark, was: Remark | None) -> bool:
+    return was is not None and (was.message, was.action) != (now.message, now.action)
 
 
 async def _before(base: Written) -> tuple[Checked, tuple[Remark, ...]]:
