@@ -68,7 +68,7 @@ async def judge_manifests(base: Written, head: Written) -> Part:
     unreadable = tuple(_of_error(each, head.root) for each in after.unreadable)
     reach = tuple(_reach(base, head))
     remarks = (*unreadable, *told, *fresh, *reach)
-    summary = f"{len(fresh)} new findings in {after.objects} objects"
+    summary = f"{len(fresh)} new {'finding' if len(fresh) == 1 else 'findings'} in {after.objects} objects"
     if unreadable:
         return replace(not_done(NAME, TITLE, f"{len(unreadable)} cannot be read; {summary}", remarks), told={})
     kept, gone = len(after.found) - len(fresh), len(known - found)

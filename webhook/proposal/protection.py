@@ -72,12 +72,16 @@ def guardrails(base: Tree, head: Tree, catalogue: Sequence[RulePage]) -> Iterato
         paths = sites[0][place][1], sites[1][place][1]
         if paths not in known:
             before, after = (_effective(*pair, defaults) for pair in zip((base, head), paths, strict=True))
-            setting = next((key for key in paths[1] if head.tenants[key] != base.tenants.get(key)), "")
+            setting = next((key for key in paths[1] if _sets(head, key) != _sets(base, key)), "")
             known[paths] = [(key, setting, *each) for key in defaults for each in _widened(before[key], after[key])]
         for change in known[paths]:
             found[change].append(place)
     for (key, setting, action, said), places in found.items():
         yield Difference(GUARDRAIL, action, f"guardrail {key} {said} in {listed(places)}", key, setting)
+
+
+def _sets(tree: Tree, key: str) -> object:
+    return tree.tenants[key].guardrails if key in tree.tenants else None
 
 
 def _effective(tree: Tree, path: Iterable[str], defaults: Mapping[str, str | tuple[str, ...]]) -> dict[str, Setting]:

@@ -176,5 +176,9 @@ def _summary(changes: Sequence[RightChange], remarks: Iterable[Remark]) -> str:
     others = [each for each in remarks if each.rule not in {RIGHTS, TREE}]
     if not changes and not others:
         return "nobody gains or loses a right, and nothing protects less"
-    said = [f"{len(gaining)} gain rights", f"{len(losing)} lose rights", f"{len(others)} further changes"]
-    return ", ".join(said)
+    who = [f"{_count(len(gaining), 'subject')} gaining", f"{len(losing)} losing rights"]
+    return ", ".join([*who, _count(len(others), "further change")])
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
