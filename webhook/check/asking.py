@@ -23,7 +23,7 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Deed:
-    """What is done: to the object that stands (`old`) and makes it `new`; one of the two is None at its beginning or end."""
+    """What is done: `old` is the object that stands, `new` what it is to be; None is none, for one of the two."""
 
     thing: Thing
     new: Json | None

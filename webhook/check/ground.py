@@ -124,7 +124,7 @@ def _live(thing: Thing) -> str | None:
 
 
 def grown(things: Iterable[tuple[str, Json]]) -> LiveTree:
-    """Return the tree of some objects, each with its kind as the tree calls it; there is none without an Organization."""
+    """Return the tree of objects, each with its kind as the tree calls it; there is none without an Organization."""
     by_kind: dict[str, list[Json]] = {kind: [] for kind in KINDS}
     for kind, thing in things:
         by_kind[kind].append(thing)

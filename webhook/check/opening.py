@@ -20,8 +20,8 @@ from webhook.tenancy.manifests import Manifest, Reading
 
 Json = dict[str, Any]
 NO_TREE = (
-    "no tenant tree: no namespace's owner, exemption or guardrail setting is known, so every guardrail is judged as if it"
-    " were at its default and a baseline applied to each namespace; give --tenancy PATH or --kubeconfig FILE"
+    "no tenant tree: who owns what, and which baseline and guardrail applies where, is not known, so every guardrail "
+    "is judged at its default in every namespace; give --tenancy PATH or --kubeconfig FILE"
 )
 
 
