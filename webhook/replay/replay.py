@@ -22,6 +22,7 @@ from webhook.errors import NoDecisionError, OpaError
 from webhook.history.record import Verdict
 from webhook.model import Decision, Policies
 from webhook.replay.outcome import Difference, Outcome, difference_of, outcome_of
+from webhook.replay.remembered import Remembered
 from webhook.replay.shape import as_known
 from webhook.replay.tally import Recorded, Replay, Tally, example_of, tenant_of
 
@@ -99,7 +100,7 @@ class _Replaying:
         self._told = told
         self._timed = base.reads_time or head.reads_time
         self._tally = Tally()
-        self._asked: dict[bytes, _Question] = {}
+        self._asked: Remembered[_Question] = Remembered(REMEMBERED)
         self._same: dict[_Found, _Found] = {}
 
     async def run(self, batches: AsyncIterable[Sequence[Recorded]]) -> Replay:
@@ -136,7 +137,7 @@ class _Replaying:
             return self._tally.leave("undocumented")
         try:
             key = _key(recorded.document, timed=self._timed)
-            question = self._asked.get(key) or self._question(key, recorded.document, batch)
+            question = self._asked.find(key) or self._question(key, recorded.document, batch)
         except ValueError:
             return self._tally.leave("unreadable")
         self._tally.keep(recorded.time)
@@ -147,9 +148,8 @@ class _Replaying:
         known, filled = as_known(document)
         self._tally.distinct += 1
         self._tally.filled += filled
-        question = self._asked[key] = _Question(known)
-        if len(self._asked) > REMEMBERED:
-            del self._asked[next(iter(self._asked))]
+        question = _Question(known)
+        self._asked.keep(key, question)
         batch.questions.append(question)
         batch.size += len(known)
         return question
