@@ -62,11 +62,11 @@ def review(  # noqa: PLR0913 - a flag each
     fail_on: Annotated[
         Literal["enforce", "warn", "audit", "never"],
         typer.Option(
-            help="Exit code 1 for findings that would come to this in the cluster, or to more; `audit` is every"
-            " finding. What was refused and would be allowed fails always.",
+            help="Exit code 1 for findings that would come to this in the cluster, or to more: `warn` is"
+            " what protects less, too. What was refused and would be allowed fails always.",
             envvar="PORTCULLIS_FAIL_ON",
         ),
-    ] = "audit",
+    ] = "warn",
     output: Annotated[
         Format, typer.Option("--output", "-o", help="How to write it.", envvar="PORTCULLIS_OUTPUT")
     ] = "text",
@@ -82,9 +82,9 @@ def review(  # noqa: PLR0913 - a flag each
     """
     Judge what the working tree of this folder changes against a revision, before it merges.
 
-    Four questions. Does the Rego hold: format, checks, tests, coverage, mutants. Which recorded decisions would come out
-    otherwise. Who gains and who loses which right, and what protects less. What do the rules find in the manifests that
-    they did not find before, and who can reach whom. A part that cannot be done is told, the others are done, and the
+    Four questions. Does the Rego hold: format, checks, tests, coverage, mutants. Which recorded decisions would come
+    out otherwise. Who gains and who loses which right, and what protects less. What do the rules find in the manifests
+    that they did not find before, and who can reach whom. A part that cannot be done is told, the others are done, and the
     exit code is 2.
 
     Exit code 1 for findings (see --fail-on): an error of the gate, a decision that flips, a new finding in a manifest

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,8 @@ class Reviewed:
     parts: tuple[Part, ...]
     catalogue: Sequence[RulePage]
     fail_on: FailOn
+    homes: Mapping[str, str] = field(default_factory=dict)
+    """The file or folder that stands for a part, for readers that want one of everything."""
 
     @property
     def failing(self) -> tuple[Remark, ...]:
@@ -106,11 +108,6 @@ class Reviewed:
             yield Rule(rule, title, severity="medium", remediation=remedy)
 
 
-def notes(reviewed: Reviewed) -> list[Note]:
-    """Return what is told, for writers that know nothing of a review."""
-    return [note(each) for part in reviewed.parts for each in part.remarks]
-
-
 def note(remark: Remark) -> Note:
     """Return one remark as a note."""
     spot = Spot(Path(remark.file), remark.line, remark.column) if remark.file else None
@@ -120,8 +117,19 @@ def note(remark: Remark) -> Note:
 
 
 def as_sarif(reviewed: Reviewed) -> str:
-    """Return the review as SARIF."""
-    return sarif(notes(reviewed), reviewed.rules(), root=Path.cwd())
+    """Return the review as SARIF: what is a finding, each with a file, without which GitHub takes none of it."""
+    told = [
+        replace(note(each), spot=note(each).spot or _home(part, reviewed))
+        for part in reviewed.parts
+        for each in part.remarks
+        if each.always or each.action != "none"
+    ]
+    return sarif(told, list(reviewed.rules()), root=Path.cwd())
+
+
+def _home(part: Part, reviewed: Reviewed) -> Spot | None:
+    place = reviewed.homes.get(part.name)
+    return Spot(Path(place)) if place else None
 
 
 def as_junit(reviewed: Reviewed) -> str:

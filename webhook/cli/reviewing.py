@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from webhook.cli.logs import log_nothing
 from webhook.cli.reviewed import Reviewed, Revisions
 from webhook.cli.reviewparts import QUESTIONS, Asked
-from webhook.cli.reviewsides import Ready, named, ready
+from webhook.cli.reviewsides import POLICIES, Ready, named, ready
 from webhook.decision.bundle import read_policies
 from webhook.decision.catalogue import RulePage, read_catalogue
 from webhook.errors import PortcullisError
@@ -26,7 +26,13 @@ async def reviewed(asked: Asked, fail_on: FailOn) -> Reviewed:
             sides = await ready(asked.here, asked.base, folders, stack)
             answering = _Answering(asked, sides, tell)
             parts = [await answering.part(*each) for each in QUESTIONS]
-    return Reviewed(_revisions(asked.base, sides), tuple(parts), _catalogue(sides), fail_on)
+    homes = {
+        "rego": folders.policies or POLICIES,
+        "replay": folders.policies or POLICIES,
+        "tenancy": folders.tenancy,
+        "manifests": next(iter(folders.manifests), ""),
+    }
+    return Reviewed(_revisions(asked.base, sides), tuple(parts), _catalogue(sides), fail_on, homes)
 
 
 Question = Callable[[Asked, Ready, Callable[[str], None]], Awaitable[Part]]

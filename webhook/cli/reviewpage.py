@@ -2,9 +2,14 @@
 
 import io
 import re
+from dataclasses import replace
+from pathlib import Path
 
+from webhook.cli.output import Note
+from webhook.cli.output.github import github
+from webhook.cli.output.markdown import folded
 from webhook.cli.page import Page
-from webhook.cli.reviewed import LONGEST, Reviewed
+from webhook.cli.reviewed import LONGEST, Reviewed, note
 from webhook.proposal.part import Part, Remark
 from webhook.review.answer import one_line
 
@@ -27,8 +32,14 @@ def text(reviewed: Reviewed, *, terminal: bool = False) -> str:
 
 
 def annotations(reviewed: Reviewed) -> str:
-    """Return the review as GitHub's workflow commands."""
-    raise NotImplementedError
+    """Return the review as GitHub's workflow commands, with its verdict."""
+    titled = {each.id: each.title for each in reviewed.rules()}
+    told = [replace(note(each), title=titled.get(each.rule, "")) for part in reviewed.parts for each in part.remarks]
+    undone = [
+        Note(f"review/{each.name}", "error", one_line(f"{each.title}: {each.summary}", longest=LONGEST), (each.name,))
+        for each in reviewed.undone
+    ]
+    return github([*undone, *told], root=Path.cwd())
 
 
 def _show_all(page: Page, reviewed: Reviewed) -> None:
@@ -92,11 +103,10 @@ def _folded(part: Part, reviewed: Reviewed) -> list[str]:
     remarks = sorted(part.remarks, key=lambda remark: not remark.fails(reviewed.fail_on))
     failing = sum(each.fails(reviewed.fail_on) for each in remarks)
     told = f"{failing} to look at, {len(remarks) - failing} to know"
-    lines = [f"<details><summary>{escaped(part.title)}: {told}</summary>", ""]
-    lines += [_item(each, fails=each.fails(reviewed.fail_on)) for each in remarks[:MOST_LINES]]
+    lines = [_item(each, fails=each.fails(reviewed.fail_on)) for each in remarks[:MOST_LINES]]
     if len(remarks) > MOST_LINES:
         lines.append(f"- and {len(remarks) - MOST_LINES} more: see the output of the run")
-    return [*lines, "", "</details>", ""]
+    return folded(f"{part.title}: {told}", lines)
 
 
 def _item(remark: Remark, *, fails: bool) -> str:
