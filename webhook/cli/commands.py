@@ -6,9 +6,11 @@ import typer
 
 from webhook import __version__
 from webhook.cli.bundle import bundle
+from webhook.cli.check import check
 from webhook.cli.controller import controller
 from webhook.cli.demo import demo
 from webhook.cli.explain import explain
+from webhook.cli.review import review
 from webhook.cli.rules import rules
 from webhook.cli.scan import scan
 from webhook.cli.serve import serve
@@ -41,8 +43,10 @@ def portcullis(
 app.command()(serve)
 app.command()(controller)
 app.command()(bundle)
+app.command()(check)
 app.command()(demo)
 app.command()(explain)
+app.command()(review)
 app.command()(rules)
 app.command()(scan)
 app.command()(uninstall)

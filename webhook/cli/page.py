@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable
+from typing import TextIO
 
 from rich.console import Console
 from rich.text import Text
@@ -11,12 +12,14 @@ WIDEST = 100
 
 
 class Page:
-    """Writes to standard output."""
+    """Writes to standard output, or to another `stream`."""
 
-    def __init__(self) -> None:
-        terminal = sys.stdout.isatty()
+    def __init__(self, stream: TextIO | None = None) -> None:
+        terminal = (stream or sys.stdout).isatty()
         # FORCE_COLOR and its like are not asked: a file never gets colours.
-        self._console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True, force_terminal=terminal)
+        self._console = Console(
+            file=stream, highlight=False, markup=False, emoji=False, soft_wrap=True, force_terminal=terminal
+        )
         self._width = min(WIDEST, self._console.width) if terminal else WIDEST
 
     def line(self, text: str = "", style: str = "") -> None:

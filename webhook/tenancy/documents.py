@@ -1,12 +1,52 @@
 """The JSON value of one document as sigs.k8s.io/yaml makes it of YAML, and where each thing in it stands."""
 
 import json
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 from webhook.tenancy.pieces import Piece, Place
+from webhook.tenancy.plain import UNUSUAL, read_plain
 from webhook.tenancy.scalars import DEPTH, Node, NodeError, Scalar, as_json, as_key, compose, resolve
 
 Steps: TypeAlias = tuple[str | int, ...]
+
+
+def read_document(piece: Piece) -> tuple[Any, Place, Mapping[Steps, Place]]:
+    """
+    Return the value of a document, the position of its first key, and those of everything in it.
+
+    Raises `NodeError`. What is nothing stands nowhere.
+    """
+    value, place = read_plain(piece.text)
+    if value is None:
+        return None, place, {}
+    if value is UNUSUAL or (piece.json and piece.json[0] != value):
+        value, positions = Document(piece).read()
+        return value, positions.get((), place), positions
+    return value, piece.position(place), Positions(piece)
+
+
+class Positions(Mapping[Steps, Place]):
+    """The positions in a document, looked for when the first is asked for: most are never, and they take the longest."""
+
+    def __init__(self, piece: Piece) -> None:
+        self._piece = piece
+        self._found: dict[Steps, Place] = {}
+
+    def __getitem__(self, path: Steps) -> Place:
+        return self._positions[path]
+
+    def __iter__(self) -> Iterator[Steps]:
+        return iter(self._positions)
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+    @property
+    def _positions(self) -> dict[Steps, Place]:
+        if not self._found:
+            _, self._found = Document(self._piece).read()
+        return self._found
 
 
 class _Entry(NamedTuple):

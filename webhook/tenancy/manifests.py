@@ -9,14 +9,15 @@ stores. What kubectl leaves to chance or drops in silence (a key twice, text aft
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from webhook.errors import ManifestError
-from webhook.tenancy.documents import Document, Steps
-from webhook.tenancy.pieces import BOM, Piece, Place, pieces
+from webhook.tenancy.documents import Steps, read_document
+from webhook.tenancy.pieces import BOM, Place, pieces
 from webhook.tenancy.scalars import NodeError
 
 MAX_BYTES = 8 * 1024 * 1024
@@ -33,18 +34,31 @@ class Manifest:
     """
     One object of a file; `data` holds JSON values only.
 
-    `line` is that of its first key. `positions` has the line and column, both from 1, of the key or list item at each
-    path; what an alias or a merge brings stands where it is written, at the anchor.
+    `place` is the line and column, both from 1, of its first key, and `positions` has those of the key or list item at
+    each path; what an alias or a merge brings stands where it is written, at the anchor.
     """
 
     file: Path
-    line: int
+    place: Place
     data: dict[str, Any]
     positions: Mapping[Steps, Place]
+
+    @property
+    def line(self) -> int:
+        """The line of its first key."""
+        return self.place[0]
 
     def error(self, path: Steps, what: str) -> ManifestError:
         """Return the error that points at `path`, or at the nearest thing around it that is there."""
         return _error(self.file, self.positions, path, what)
+
+
+class Value(NamedTuple):
+    """The JSON value of one document, the position of its first key, and those of everything in it."""
+
+    data: Any
+    place: Place
+    positions: Mapping[Steps, Place]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +77,24 @@ def read_manifests(path: Path) -> Reading:
     folders are not.
     """
     found: list[Manifest | ManifestError] = []
-    for file in _files(path):
-        found.extend([file] if isinstance(file, ManifestError) else _read(file, regular=file != path))
+    for file in files_of(path):
+        if isinstance(file, ManifestError):
+            found.append(file)
+        else:
+            found.extend(_all_read(file, partial(_bytes, file, regular=file != path)))
+    return _reading(found)
+
+
+def _reading(found: Iterable[Manifest | ManifestError]) -> Reading:
+    every = tuple(found)
     return Reading(
-        tuple(one for one in found if isinstance(one, Manifest)),
-        tuple(one for one in found if isinstance(one, ManifestError)),
+        tuple(one for one in every if isinstance(one, Manifest)),
+        tuple(one for one in every if isinstance(one, ManifestError)),
     )
 
 
-def _files(path: Path) -> list[Path | ManifestError]:
+def files_of(path: Path) -> list[Path | ManifestError]:
+    """Return the files that `read_manifests` reads, in its order, and why those cannot be read that are not there."""
     if not path.is_dir():
         return [] if path.name in KUSTOMIZATIONS else [path]
     files: list[Path] = []
@@ -86,11 +109,36 @@ def _files(path: Path) -> list[Path | ManifestError]:
     return [*files, *errors]
 
 
-def _read(file: Path, *, regular: bool) -> Iterator[Manifest | ManifestError]:
+def read_file(file: Path) -> Reading:
+    """Read one file of a folder, which has to be a regular one: opening a pipe waits for ever."""
+    return _reading(_all_read(file, partial(_bytes, file, regular=True)))
+
+
+def read_bytes(file: Path, data: bytes) -> Reading:
+    """Read what stands in `data`, as if it were that of `file`: standard input, say, or another revision's."""
+    return _reading(_all_read(file, lambda: data))
+
+
+def read_values(file: Path, data: bytes) -> Iterator[Value | ManifestError]:
+    """Yield each document that is not null as JSON, be it an object of Kubernetes or not."""
+    for piece in pieces(file, _text(file, data)):
+        if isinstance(piece, ManifestError):
+            yield piece
+            continue
+        try:
+            value = Value(*read_document(piece))
+        except NodeError as error:
+            yield ManifestError(file, *piece.position(error.place), error.what)
+        else:
+            if value.data is not None:
+                yield value
+
+
+def _all_read(file: Path, load: Callable[[], bytes]) -> Iterator[Manifest | ManifestError]:
     wrong = 0
     try:
-        for piece in pieces(file, _text(file, regular=regular)):
-            for one in [piece] if isinstance(piece, ManifestError) else _read_piece(file, piece):
+        for value in read_values(file, load()):
+            for one in [value] if isinstance(value, ManifestError) else _objects(file, value):
                 wrong += isinstance(one, ManifestError)
                 yield one
                 if wrong == MAX_ERRORS:
@@ -100,25 +148,18 @@ def _read(file: Path, *, regular: bool) -> Iterator[Manifest | ManifestError]:
         yield error
 
 
-def _read_piece(file: Path, piece: Piece) -> Iterator[Manifest | ManifestError]:
-    try:
-        data, positions = Document(piece).read()
-    except NodeError as error:
-        yield ManifestError(file, *piece.position(error.place), error.what)
-    else:
-        if data is not None:
-            yield from _objects(file, data, positions)
-
-
-def _text(file: Path, *, regular: bool) -> str:
+def _bytes(file: Path, *, regular: bool) -> bytes:
     try:
         if regular and not stat.S_ISREG(file.stat().st_mode):
             # Opening a pipe waits for ever.
             raise ManifestError(file, 0, 0, "not a regular file")
         with file.open("rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
+            return stream.read(MAX_BYTES + 1)
     except OSError as error:
         raise ManifestError(file, 0, 0, f"cannot be read: {error.strerror}") from error
+
+
+def _text(file: Path, data: bytes) -> str:
     if len(data) > MAX_BYTES:
         raise ManifestError(file, 0, 0, f"larger than {MAX_BYTES // 1024**2} MiB: split it")
     try:
@@ -136,13 +177,14 @@ def _after(text: str) -> Place:
     return text.count("\n") + 1, len(text) - text.rfind("\n")
 
 
-def _objects(file: Path, data: Any, positions: Mapping[Steps, Place]) -> Iterator[Manifest | ManifestError]:
+def _objects(file: Path, value: Value) -> Iterator[Manifest | ManifestError]:
     """Yield an object, or the objects of a list; for kubectl a list is whatever has `items`."""
+    data, place, positions = value
     if isinstance(data, dict) and "items" in data and _is_name(data.get("kind")):
         yield from _items(file, data, positions)
     elif isinstance(data, dict):
         wrong = _what_is_wrong(data)
-        yield _error(file, positions, *wrong) if wrong else Manifest(file, positions[()][0], data, positions)
+        yield _error(file, positions, *wrong) if wrong else Manifest(file, place, data, positions)
     else:
         kind = "a list" if isinstance(data, list) else "nothing" if data is None else "a single value"
         yield _error(file, positions, (), f"not a Kubernetes object: {kind} stands here")
@@ -163,7 +205,7 @@ def _items(file: Path, data: dict[str, Any], positions: Mapping[Steps, Place]) -
     implied = {"apiVersion": data.get("apiVersion"), "kind": data["kind"].removesuffix("List")}
     for item, share in zip(items, shares, strict=True):
         bare = isinstance(item, dict) and not item.get("apiVersion") and not item.get("kind")
-        yield from _objects(file, {**item, **implied} if bare else item, share)
+        yield from _objects(file, Value({**item, **implied} if bare else item, share[()], share))
 
 
 def _is_name(value: object) -> bool:
@@ -175,13 +217,19 @@ def _what_is_wrong(data: dict[str, Any]) -> tuple[Steps, str] | None:
     found = (
         (("apiVersion",), data.get("apiVersion")),
         (("kind",), data.get("kind")),
-        (("metadata", "name"), metadata.get("name") if isinstance(metadata, dict) else None),
+        (("metadata", "name"), _name(metadata) if isinstance(metadata, dict) else None),
     )
     for path, value in found:
         if not _is_name(value):
             problem = "is missing" if value is None else "is empty" if value == "" else "is no string"
             return path, f"not a Kubernetes object: {'.'.join(path)} {problem}"
     return None
+
+
+def _name(metadata: dict[str, Any]) -> Any:
+    """Return the name, or the prefix that `kubectl create` has the API server make one of."""
+    name = metadata.get("name")
+    return metadata.get("generateName") if name is None or name == "" else name
 
 
 def _error(file: Path, positions: Mapping[Steps, Place], path: Steps, what: str) -> ManifestError:

@@ -20,6 +20,7 @@ BOM = "\ufeff"
 # What JSON writes and YAML does not know: a character beyond 16 bits as a pair, and `\/`; the backslash may be escaped.
 JSON_ESCAPE = re.compile(r"\\\\|\\/|\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
 JSON_SPACE = re.compile(r"[ \t\n\r]*")
+SEPARATOR = re.compile(r"^---(.*)\n?", re.MULTILINE)
 TO_LINE_END = re.compile(r"[^\S\n]*\n?")
 
 
@@ -89,17 +90,16 @@ def _moved(place: Place, text: str) -> Place:
 
 
 def _yaml_pieces(file: Path, text: str, start: Place) -> Iterator[Piece | ManifestError]:
-    lines: list[str] = []
-    begin = start
-    for number, line in enumerate(text.removesuffix("\n").split("\n"), start[0]):
-        behind = line[3:].strip() if line.startswith("---") else ""
+    begin, at, line, counted = start, 0, start[0], 0
+    for mark in SEPARATOR.finditer(text):
+        line, counted = line + text.count("\n", counted, mark.start()), mark.start()
+        behind = mark[1].strip()
         if behind and not behind.startswith("#"):
             what = f"not a separator that kubectl takes: only a comment may follow `---`, not {behind[:40]!r}"
-            yield ManifestError(file, number + 1, 4, what)
-        # The `---` before a first document belongs to it.
-        elif not line.startswith("---") or not lines:
-            lines.append(f"{line}\n")
+            yield ManifestError(file, line + 1, 4, what)
+        elif mark.start() == at:  # the `---` before a first document belongs to it
             continue
-        yield Piece("".join(lines), begin)
-        lines, begin = [], (number + 1, 0)
-    yield Piece("".join(lines), begin)
+        yield Piece(text[at : mark.start()], begin)
+        at, begin = mark.end(), (line + 1, 0)
+    # Go's decoder ends the last line, too, which a block scalar shows.
+    yield Piece(text[at:] if text.endswith("\n") else f"{text[at:]}\n", begin)

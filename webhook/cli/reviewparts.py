@@ -1,0 +1,131 @@
+"""The four questions of a review, each asked of both sides."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from webhook.cli.records import recorded
+from webhook.cli.reviewsides import Ready, Rules
+from webhook.errors import PolicyError
+from webhook.proposal import flips, gate, tenancy
+from webhook.proposal.checking import Checking
+from webhook.proposal.manifests import NAME as MANIFESTS
+from webhook.proposal.manifests import TITLE as MANIFESTS_TITLE
+from webhook.proposal.manifests import Written, judge_manifests
+from webhook.proposal.part import Part, not_applicable
+from webhook.proposal.revisions import Side, changed
+from webhook.proposal.tenancy import Ruled, judge_tenancy
+from webhook.replay.replay import Side as ReplaySide
+from webhook.replay.replay import replayed
+
+Tell = Callable[[str], None]
+UNCHANGED = "the same on both sides"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked: of which folder, against which revision, and what in it is compared."""
+
+    here: Path
+    base: str
+    policies: Path | None = None
+    tenancy: Path | None = None
+    manifests: tuple[Path, ...] = ()
+    history: str | None = None
+    since: str | None = None
+    until: str | None = None
+
+
+def _same(sides: Ready, folder: str) -> bool:
+    return not changed(sides.compared.base.root / folder, sides.compared.head.root / folder)
+
+
+async def rego(_: Asked, sides: Ready, tell: Tell) -> Part:
+    """Judge the Rego itself."""
+    folder = sides.folders.policies
+    if not folder:
+        return not_applicable(gate.NAME, gate.TITLE, "the bundled rules, unchanged")
+    if _same(sides, folder):
+        return not_applicable(gate.NAME, gate.TITLE, UNCHANGED)
+    if not sides.compared.head.has(folder):
+        return not_applicable(gate.NAME, gate.TITLE, f"{folder} is gone, so the bundled rules count")
+    from webhook.proposal.rego import judge_rego  # noqa: PLC0415
+
+    tell("judging the Rego")
+    before = sides.compared.base.root / folder
+    report = await judge_rego(
+        sides.compared.head.root / folder,
+        sides.opa,
+        base=before if before.is_dir() else None,
+        told=lambda what: tell(f"judging the Rego: {what}"),
+    )
+    return gate.judge_report(report, folder)
+
+
+async def replay(asked: Asked, sides: Ready, tell: Tell) -> Part:
+    """Decide recorded requests again."""
+    if not asked.history:
+        return not_applicable(flips.NAME, flips.TITLE, "no --history is given")
+    base, head = _rules(sides, sides.compared.base), _rules(sides, sides.compared.head)
+    if sides.doubt:
+        raise PolicyError(f"the rules of the base cannot be asked: {sides.doubt}")
+    if base.bundle.policies == head.bundle.policies:
+        return not_applicable(
+            flips.NAME, flips.TITLE, "the rules are the same, so no decision could come out otherwise"
+        )
+    before, after = (_side(each) for each in (base, head))
+    async with recorded(asked.history, asked.since, asked.until) as batches:
+        found = await replayed(batches, before, after, lambda done: tell(f"{done} recorded decisions"))
+    return flips.judge_replay(found)
+
+
+def _side(rules: Rules) -> ReplaySide:
+    return ReplaySide(rules.opa, rules.bundle.policies)
+
+
+async def tree(_: Asked, sides: Ready, tell: Tell) -> Part:
+    """Judge what the tenant tree gives and protects."""
+    folder = sides.folders.tenancy
+    if not folder:
+        return not_applicable(tenancy.NAME, tenancy.TITLE, "no --tenancy is given")
+    tell("asking who may do what")
+    base, head = (_ruled(sides, side) for side in (sides.compared.base, sides.compared.head))
+    if _same(sides, folder) and base.policies == head.policies:
+        return not_applicable(tenancy.NAME, tenancy.TITLE, UNCHANGED)
+    return await judge_tenancy(base, head, datetime.now(UTC))
+
+
+async def manifests(_: Asked, sides: Ready, tell: Tell) -> Part:
+    """Judge the manifests."""
+    if not sides.folders.manifests:
+        return not_applicable(MANIFESTS, MANIFESTS_TITLE, "no --manifests are given")
+    tell("judging the manifests")
+    base, head = (_written(sides, side) for side in (sides.compared.base, sides.compared.head))
+    return await judge_manifests(base, head)
+
+
+QUESTIONS = ((gate.NAME, gate.TITLE, rego), (flips.NAME, flips.TITLE, replay), (tenancy.NAME, tenancy.TITLE, tree),
+             (MANIFESTS, MANIFESTS_TITLE, manifests))  # fmt: skip
+"""Each with its name and its title."""
+
+
+def _rules(sides: Ready, side: Side) -> Rules:
+    """Return the rules of a side; for those of the base that cannot be asked those of the working tree stand in."""
+    found = sides.base if side is sides.compared.base else sides.head
+    if found or sides.head:
+        return found or sides.head  # type: ignore[return-value]
+    raise PolicyError(f"the rules of the working tree cannot be asked: {sides.trouble}")
+
+
+def _ruled(sides: Ready, side: Side) -> Ruled:
+    rules = _rules(sides, side)
+    return Ruled(rules.opa, rules.bundle.policies, rules.catalogue, side.root, sides.loading(side))
+
+
+def _written(sides: Ready, side: Side) -> Written:
+    loading = sides.loading(side)
+    rules = _rules(sides, side)
+    pages = {each.id: each for each in rules.catalogue}
+    checking = Checking(rules.opa, rules.bundle.policies, pages, loading, side.root, datetime.now(UTC))
+    return Written(side.root, sides.folders.manifests, loading.tree if loading else None, checking.check)

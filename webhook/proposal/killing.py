@@ -1,0 +1,255 @@
+"""
+Which mutants the Rego's own tests kill.
+
+All mutants lie in one folder (`schemata`), so OPA compiles modules and tests once; each mutant is then a test of its
+own, which holds where every test does that the mutant could make a difference to. Those most likely to fail come first,
+and the first that fails ends it. Which those are is found beforehand by one run in which each definition prints its number.
+"""
+
+import base64
+import shutil
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import orjson
+
+from webhook.errors import PolicyError
+from webhook.proposal.mutants import Mutant, mutants_of
+from webhook.proposal.regotool import RegoTool, Said
+from webhook.proposal.schemata import AS_IS, Schemata
+from webhook.proposal.source import Module
+
+LONGEST = "60s"
+"""That the tests may take with one mutant, all together. Longer is an error, never a mutant that is killed."""
+_TESTS = "mutation_of_portcullis"
+
+
+@dataclass(frozen=True, slots=True)
+class Killing:
+    """`killed` and `survivors` are the mutants that compile; with the others OPA itself refuses the Rego."""
+
+    killed: tuple[Mutant, ...]
+    survivors: tuple[Mutant, ...]
+
+
+@dataclass(slots=True)
+class _Test:
+    """A test by its path below `data`; `cases` is how many it holds, 0 for a plain one; `time` in nanoseconds."""
+
+    path: str
+    cases: int
+    time: int
+
+    def line(self) -> str:
+        """Return what is true where it passes."""
+        if not self.cases:
+            return f"\t{self.path}\n"
+        return f"\tcount({self.path}) == {self.cases}\n\tevery passed in {self.path} {{ passed }}\n"
+
+
+@dataclass(slots=True)
+class _Reached:
+    """The tests that come to a definition (by number) and to a rule (by package and name), and all of them."""
+
+    tests: Mapping[str, _Test]
+    definitions: Mapping[int, set[str]] = field(default_factory=lambda: defaultdict(set))
+    rules: Mapping[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))
+
+    def ordered(self, schemata: Schemata, mutant: Mutant) -> list[_Test]:
+        """Return the tests that a mutant could make fail, the most likely and the cheapest first."""
+        name = mutant.definition.name
+        rule = self.rules[".".join(schemata.module.package), name]
+        first = self.definitions[schemata.numbers.get(mutant.definition.span, -1)]
+        likely = first | rule if name in schemata.probed() else set(self.tests)
+        return [self.tests[each] for each in sorted(likely, key=lambda each: (each not in first, self.tests[each].time))]
+
+
+async def kill(tool: RegoTool, folder: Path, modules: Sequence[Module], chosen: Iterable[str]) -> Killing:
+    """
+    Return what the tests in `folder` make of the mutants of the modules in the files `chosen`.
+
+    `modules` are all of the folder but the tests, which have to pass as it is. Raises `PolicyError` where it cannot
+    be told.
+    """
+    wanted = set(chosen)
+    every = [mutant for module in modules if module.file in wanted for mutant in mutants_of(module)]
+    if not every:
+        return Killing((), ())
+    numbered = dict(enumerate(every, AS_IS + 1))
+    schemata, offset = [], 0
+    for module in modules:
+        own = {number: mutant for number, mutant in numbered.items() if mutant.module is module}
+        schemata.append(Schemata(module, own, offset))
+        offset += len(module.definitions)
+    with TemporaryDirectory(prefix="portcullis-") as name:
+        scratch = _Scratch(tool, folder, Path(name), schemata)
+        reached = await scratch.reached()
+        compiled = await scratch.compiled()
+        surviving = await scratch.surviving(compiled, reached)
+    return Killing(
+        tuple(numbered[each] for each in sorted(compiled - surviving)),
+        tuple(numbered[each] for each in sorted(surviving)),
+    )
+
+
+class _Scratch:
+    """A folder to work in."""
+
+    def __init__(self, tool: RegoTool, folder: Path, scratch: Path, schemata: Sequence[Schemata]) -> None:
+        self._tool = tool
+        self._folder = folder
+        self._scratch = scratch
+        self._schemata = schemata
+
+    def _lay(self, name: str, *, said: bool) -> Path:
+        """Write the modules with their guards, and the tests as they are, into a folder of that name."""
+        target = self._scratch / name
+        for schemata in self._schemata:
+            file = target / schemata.module.file
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(schemata.text(said=said).encode())
+        for path in (self._folder / "portcullis").rglob("*_test.rego"):
+            file = target / path.relative_to(self._folder)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, file)
+        return target
+
+    async def reached(self) -> _Reached:
+        """Run every test once on the modules as they are, and return what each of them comes to."""
+        said = await self._tool.run("test", "--format", "json", ".", folder=self._lay("said", said=True))
+        results = _results(said)
+        reached = _Reached({_path(each): _test(each) for each in results})
+        if said.status or any(_FAILED & each.keys() for each in results):
+            raise PolicyError(f"with guards around their definitions the rules fail their tests: {_first(results)}")
+        for each in results:
+            # A rule's name is told without its package, so it counts for all rules of that name.
+            for word in set(base64.b64decode(each.get("output", "")).decode().split()):
+                if word.isdigit():
+                    reached.definitions[int(word)].add(_path(each))
+                else:
+                    package, _, name = word.rpartition(".")
+                    reached.rules[package, name].add(_path(each))
+        return reached
+
+    async def compiled(self) -> set[int]:
+        """Return the numbers of the mutants that compile, and leave only those in the folder."""
+        self._mutated = self._lay("mutated", said=False)
+        self._mutants = self._mutated / "mutants"
+        self._mutants.mkdir()
+        found = set()
+        for at, schemata in enumerate(self._schemata):
+            found |= self._of_defaults(schemata)
+            for number, text in schemata.clones():
+                name = f"{number}.rego" if number != AS_IS else f"as_is_{at}.rego"
+                (self._mutants / name).write_text(text)
+                found |= {number} - {AS_IS}
+        while broken := await self._broken(sorted(found)):
+            found -= broken
+            for number in broken:
+                (self._mutants / f"{number}.rego").unlink()
+        return found
+
+    @staticmethod
+    def _of_defaults(schemata: Schemata) -> set[int]:
+        return set(schemata.defaults)
+
+    async def _broken(self, numbers: Sequence[int]) -> set[int]:
+        """Return mutants that do not compile, not always all of them; none only if there is none."""
+        files = [f"mutants/{each}.rego" for each in numbers if (self._mutants / f"{each}.rego").exists()]
+        rest = ["portcullis", *(f"mutants/{each.name}" for each in self._mutants.glob("as_is_*.rego"))]
+        said = await self._tool.run(
+            "check", "--format", "json", "--max-errors", "0", *rest, *files, folder=self._mutated
+        )
+        if said.status == 0:
+            return set()
+        errors = errors_of(said)
+        places = [Path(each.get("location", {}).get("file", "")) for each in errors]
+        if all(each.stem.isdigit() for each in places):
+            return {int(each.stem) for each in places}
+        # OPA 1.22 does not say where a variable of a template string is undeclared, and blames all of a recursion.
+        alone = [each for each in numbers if f"mutants/{each}.rego" in files]
+        if len(alone) <= 1:
+            if not alone:
+                raise PolicyError(f"with guards around their definitions the rules do not compile: {errors[0]}")
+            return set(alone)
+        half = len(alone) // 2
+        return await self._broken(alone[:half]) | await self._broken(alone[half:])
+
+    async def surviving(self, compiled: set[int], reached: _Reached) -> set[int]:
+        """Return the numbers of the mutants with which all tests pass."""
+        (self._mutated / "mutation_test.rego").write_text("".join(self._asked(compiled, reached)))
+        run = f"^data\\.{_TESTS}\\."
+        said = await self._tool.run(
+            "test", "--format", "json", "--timeout", LONGEST, "--run", run, ".", folder=self._mutated
+        )
+        results = {int(each["name"].removeprefix("test_")): each for each in _results(said)}
+        if results.keys() != compiled | {AS_IS}:
+            raise PolicyError(f"opa test ran {len(results)} mutants of {len(compiled)}: {_first(results.values())}")
+        if late := [each for each in results.values() if "cancel" in str(each.get("error", ""))]:
+            raise PolicyError(f"with a mutant the tests take longer than {LONGEST}: {late[0]['error']}")
+        if _FAILED & results.pop(AS_IS).keys():
+            raise PolicyError("with each definition replaced by a copy of itself the rules fail their tests")
+        return {number for number, each in results.items() if not _FAILED & each.keys()}
+
+    def _asked(self, compiled: set[int], reached: _Reached) -> Iterable[str]:
+        """Yield the text of the tests, one for each mutant."""
+        yield f"package {_TESTS}\n\n"
+        everything = "".join(each.line() for each in reached.tests.values())
+        off = {f"d{number}": True for schemata in self._schemata for number in schemata.numbers.values()}
+        yield f"passes_all if {{\n{everything}}}\n\n"
+        yield _asking(AS_IS, "passes_all", off)
+        for schemata in self._schemata:
+            asked: set[str] = set()
+            for number, mutant in schemata.mutants.items():
+                if number not in compiled:
+                    continue
+                definition = schemata.numbers.get(mutant.definition.span)
+                key = f"passes_{definition}" if definition is not None else f"passes_default_{number}"
+                if key not in asked:
+                    asked.add(key)
+                    lines = "".join(each.line() for each in reached.ordered(schemata, mutant)) or "\ttrue\n"
+                    yield f"{key} if {{\n{lines}}}\n\n"
+                yield _asking(number, key, {} if definition is None else {f"d{definition}": True})
+
+
+_FAILED = {"fail", "error", "skip"}
+
+
+def _asking(number: int, passes: str, off: Mapping[str, bool]) -> str:
+    mutant = orjson.dumps({"id": number, "off": off}).decode()
+    return f"test_{number} if {passes} with data.mutant as {mutant}\n\n"
+
+
+def errors_of(said: Said) -> list[dict[str, Any]]:
+    """Return the errors that OPA printed as JSON, on whichever of its outputs; at least one."""
+    for text in (said.err, said.out):
+        try:
+            errors = orjson.loads(text)["errors"]
+        except (orjson.JSONDecodeError, KeyError, TypeError):
+            continue
+        if isinstance(errors, list) and errors and all(isinstance(each, dict) for each in errors):
+            return errors
+    raise said.unreadable()
+
+
+def _results(said: Said) -> list[dict[str, Any]]:
+    results = said.document()
+    if said.status not in {0, 2} or not isinstance(results, list) or not results:
+        raise said.unreadable()
+    return results
+
+
+def _path(result: Mapping[str, Any]) -> str:
+    return f"{result['package']}.{result['name']}"
+
+
+def _test(result: Mapping[str, Any]) -> _Test:
+    return _Test(_path(result), len(result.get("sub_results", ())), result["duration"])
+
+
+def _first(results: Iterable[Mapping[str, Any]]) -> str:
+    return next((_path(each) for each in results if _FAILED & each.keys()), "none of them failed")
