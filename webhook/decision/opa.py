@@ -5,7 +5,7 @@ Fails closed: whatever keeps us from a whole answer becomes `NoDecisionError`. T
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -82,6 +82,14 @@ class _Mutation(TypedDict):
 _DECISION = TypeAdapter(_Decision)
 _MUTATION = TypeAdapter(_Mutation)
 _HELD = TypeAdapter(dict[str, frozenset[str]])
+
+
+class _Mask(TypedDict):
+    revision: str
+    paths: tuple[tuple[tuple[str, ...], ...], ...]
+
+
+_MASK = TypeAdapter(_Mask)
 
 
 class LocalOpa(AsyncOpaClient):  # type: ignore[misc]  # the client ships no types
@@ -174,6 +182,20 @@ async def held(opa: Opa, user: User, tenants: Mapping[str, Tenant], *, seconds: 
     Raises `NoDecisionError` like `decide`; it is no decision, and no request is let pass by it.
     """
     return _read(_HELD, await _ask(opa, {"user": user, "tenants": tenants}, "portcullis.roles/held", seconds))
+
+
+async def masked(
+    opa: Opa, shapes: Sequence[Mapping[str, Any]], policies: Policies, *, seconds: float
+) -> tuple[tuple[tuple[str, ...], ...], ...]:
+    """
+    Return for each of the `shapes` of objects the paths of what is not kept of it (`policies_rego/portcullis/mask/`).
+
+    Raises `NoDecisionError` like `decide`.
+    """
+    answer = _read(_MASK, await _ask(opa, {"shapes": shapes}, "portcullis.mask/decision", seconds))
+    if answer["revision"] != policies.revision or len(answer["paths"]) != len(shapes):
+        raise NoDecisionError("OPA has other policies, or its mask is not whole", retry=True, cause="revision")
+    return answer["paths"]
 
 
 async def _ask(opa: Opa, document: Document | Mapping[str, Any], path: str, seconds: float) -> Any:
