@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Protocol
@@ -12,20 +12,22 @@ from typing import Protocol
 import structlog
 from prometheus_client import CollectorRegistry
 
+from webhook.cluster.watch import Source
 from webhook.decision.opa import Opa, masked
 from webhook.errors import HistoryError
 from webhook.history.address import read_address
 from webhook.history.figures import Figures
 from webhook.history.mask import Mask, Path, Shape
 from webhook.history.recorder import Recorder
-from webhook.history.store import opened
 from webhook.model import Policies
 from webhook.settings import HistorySettings
+from webhook.tenancy.live import LiveTree
+from webhook.witness import Witness
 
 MASK_SECONDS = 2.0
-PRUNE_SECONDS = 3600.0
+PRUNE_SECONDS = (3000.0, 4200.0)
+"""Between two looks at what is too old or too much: between these, so that not all replicas look at once."""
 FIRST_PRUNE_SECONDS = 60.0
-"""After the start, when there is less to do than then."""
 
 
 class Engine(Protocol):
@@ -66,12 +68,15 @@ async def recording(
     """
     Record for the length of the context, and write what is left at its end; None where that is not wanted.
 
-    Raises `HistoryError` for a URL that is none. One that does not answer is told, and waited for.
+    Raises `HistoryError` for a URL that is none. A database that does not answer is told of, and waited for.
     """
     if settings is None:
         yield None
         return
     read_address(settings.url)
+    # Before anybody is answered: SQLAlchemy takes half a second to import, which nobody else need wait for.
+    from webhook.history.store import opened  # noqa: PLC0415
+
     figures = Figures(registry)
     recorder = Recorder(partial(opened, settings.url), Mask(Asking(engine)), figures)
     tasks = [asyncio.create_task(recorder.run()), asyncio.create_task(_prune(settings, figures))]
@@ -82,3 +87,30 @@ async def recording(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _prune(settings: HistorySettings, figures: Figures) -> None:
+    """Let go what is too old or too much, for ever; that it cannot be done is told, and tried again."""
+    from webhook.history.store import opened  # noqa: PLC0415 - as above
+
+    log, wait = structlog.get_logger(), FIRST_PRUNE_SECONDS
+    while True:
+        await asyncio.sleep(wait)
+        wait = random.uniform(*PRUNE_SECONDS)  # noqa: S311 - no secret
+        try:
+            async with opened(settings.url) as store:
+                before = (datetime.now(UTC) - settings.keep).isoformat()
+                gone = await store.prune(before=before, most=settings.size)
+        except HistoryError as error:
+            log.warning("history not pruned", error=str(error))
+            continue
+        for kind, count in asdict(gone).items():
+            figures.pruned.labels(kind).inc(count)
+        log.info("history pruned", **asdict(gone))
+
+
+def witness_of(cluster: Source, live: LiveTree, recorder: Recorder, url: str) -> Witness:
+    """Return who tells the history of a URL what is seen of a cluster."""
+    from webhook.history.store import opened  # noqa: PLC0415 - as above
+
+    return Witness(cluster, live, recorder, partial(opened, url, migrate=False))

@@ -43,7 +43,8 @@ async def run(settings: ServeSettings, *, now: certs.Clock = certs.utc) -> None:
             _tell_expiry(metrics, settings.cert_dir, now)
         source = await stack.enter_async_context(started(settings, bundle, metrics.opa))
         kept = await stack.enter_async_context(recording(settings.history, source.engine, metrics.registry))
-        tenants.recorded_by(kept)
+        if kept and settings.history:
+            tenants.recorded_by(kept, settings.history.url)
         gate = Gate(
             source.engine,
             tenants.tree,

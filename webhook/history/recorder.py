@@ -19,6 +19,7 @@ import structlog
 
 from webhook.errors import HistoryError
 from webhook.history.buffer import Bounds, Lost, Waiting, What, Why
+from webhook.history.digest import let_in
 from webhook.history.figures import Figures
 from webhook.history.lane import MOST, Lane, Store
 from webhook.history.mask import Cuts, Mask, Shape, document_of, shape_of, without
@@ -81,6 +82,9 @@ class Recorder:
 
     def record(self, record: Record) -> None:
         """Take a decision; where there is no room it is lost, or its document is, and that is counted."""
+        if record.route == "mutate" and record.verdict == "allow":
+            # The validation that follows tells of it.
+            return
         if record.document is not None and not self._came.fits(record.size):
             self._lose("document", "full")
             record = replace(record, document=None)
@@ -237,24 +241,26 @@ class Recorder:
     def _take(self, record: Record, cuts: Cuts | None) -> None:
         entry = Entry(replace(record, document=None))
         if record.document is not None:
-            body = self._body(record, cuts)
+            body, let = self._body(record, cuts)
             if body and not self._decisions.waiting.fits(SMALL + len(body)):
                 self._lose("document", "full")
                 body = b""
-            entry = replace(entry, document=body, asked=record.document.request.time if body else "")
+            asked = record.document.request.time if body else ""
+            entry = replace(entry, document=body, asked=asked, let_in=let)
         if not self._decisions.waiting.put(entry, SMALL + len(entry.document)):
             self._lose("decision", "full")
         self._came_through(len(self._decisions.waiting))
 
-    def _body(self, record: Record, cuts: Cuts | None) -> bytes:
+    def _body(self, record: Record, cuts: Cuts | None) -> tuple[bytes, bytes | None]:
+        """Return the document as it is stored, empty for none, and the digest of what was let in."""
         if cuts is None:
             self._lose("document", "unmasked")
-            return b""
+            return b"", None
         try:
-            return document_of(record.document, cuts)
+            return document_of(record.document, cuts), let_in(record, lambda thing: without(thing, cuts))
         except (TypeError, ValueError, RecursionError):
             self._lose("document", "unreadable")
-            return b""
+            return b"", None
 
     def _take_state(self, revision: Revision, cuts: Cuts | None) -> None:
         if revision.content is not None:
