@@ -19,12 +19,14 @@ from webhook.history.address import read_address
 from webhook.history.figures import Figures
 from webhook.history.mask import Mask, Path, Shape
 from webhook.history.recorder import Recorder
+from webhook.history.scribe import scribe
 from webhook.model import Policies
 from webhook.settings import HistorySettings
 from webhook.tenancy.live import LiveTree
 from webhook.witness import Witness
 
-MASK_SECONDS = 2.0
+MASK_SECONDS = 10.0
+"""Nobody waits for it; an OPA that has much to decide does that first."""
 PRUNE_SECONDS = (3000.0, 4200.0)
 """Between two looks at what is too old or too much: between these, so that not all replicas look at once."""
 FIRST_PRUNE_SECONDS = 60.0
@@ -74,11 +76,8 @@ async def recording(
         yield None
         return
     read_address(settings.url)
-    # Before anybody is answered: SQLAlchemy takes half a second to import, which nobody else need wait for.
-    from webhook.history.store import opened  # noqa: PLC0415
-
     figures = Figures(registry)
-    recorder = Recorder(partial(opened, settings.url), Mask(Asking(engine)), figures)
+    recorder = Recorder(partial(scribe, settings.url), Mask(Asking(engine)), figures)
     tasks = [asyncio.create_task(recorder.run()), asyncio.create_task(_prune(settings, figures))]
     try:
         yield recorder
@@ -91,14 +90,12 @@ async def recording(
 
 async def _prune(settings: HistorySettings, figures: Figures) -> None:
     """Let go what is too old or too much, for ever; that it cannot be done is told, and tried again."""
-    from webhook.history.store import opened  # noqa: PLC0415 - as above
-
     log, wait = structlog.get_logger(), FIRST_PRUNE_SECONDS
     while True:
         await asyncio.sleep(wait)
         wait = random.uniform(*PRUNE_SECONDS)  # noqa: S311 - no secret
         try:
-            async with opened(settings.url) as store:
+            async with scribe(settings.url) as store:
                 before = (datetime.now(UTC) - settings.keep).isoformat()
                 gone = await store.prune(before=before, most=settings.size)
         except HistoryError as error:
@@ -111,6 +108,4 @@ async def _prune(settings: HistorySettings, figures: Figures) -> None:
 
 def witness_of(cluster: Source, live: LiveTree, recorder: Recorder, url: str) -> Witness:
     """Return who tells the history of a URL what is seen of a cluster."""
-    from webhook.history.store import opened  # noqa: PLC0415 - as above
-
-    return Witness(cluster, live, recorder, partial(opened, url, migrate=False))
+    return Witness(cluster, live, recorder, partial(scribe, url, migrate=False))
