@@ -97,7 +97,7 @@ async def _prune(settings: HistorySettings, figures: Figures) -> None:
         try:
             async with scribe(settings.url) as store:
                 before = (datetime.now(UTC) - settings.keep).isoformat()
-                gone = await store.prune(before=before, most=settings.size)
+                gone = await store.prune(before, settings.size)
         except HistoryError as error:
             log.warning("history not pruned", error=str(error))
             continue

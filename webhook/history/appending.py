@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from webhook.history.digest import Thing, let_in, meaning, packed
 from webhook.history.engine import LOCK
-from webhook.history.moment import hour_of, id_of, milliseconds
+from webhook.history.moment import grain_after, id_of, milliseconds
 from webhook.history.record import Record, Revision
 from webhook.history.rows import Entry
 from webhook.history.tables import contents, decision_rules, decisions, documents, revisions, set_tenants, volume
@@ -43,7 +43,7 @@ def prepared(entries: Iterable[Entry]) -> Prepared:
         if entry.document:
             digest, body = packed(entry.document)
             row["document"] = digest
-            last = max(hour_of(time), made.documents.get(digest, {}).get("last", 0))
+            last = max(grain_after(time), made.documents.get(digest, {}).get("last", 0))
             made.documents[digest] = {"digest": digest, "body": body, "last": last}
         made.decisions.append(row)
     return made
@@ -105,7 +105,7 @@ async def named(connection: AsyncConnection, table: Table, texts: Iterable[str])
 async def _ids(connection: AsyncConnection, table: Table, texts: Sequence[str]) -> dict[str, int]:
     column = next(each for each in table.c if each.name != "id")
     rows = await connection.execute(select(column, table.c.id).where(column.in_(texts)))
-    return dict(rows.tuples().all())
+    return {key: value for key, value in rows.all()}  # noqa: C416 - a row is no pair to mypy
 
 
 async def name_tenants(connection: AsyncConnection, ids: Mapping[str, int]) -> None:
@@ -150,7 +150,7 @@ def _apart(rows: Sequence[Values]) -> tuple[list[Values], dict[int, Values]]:
 
 async def _stored(connection: AsyncConnection, ids: Sequence[int]) -> dict[int, str]:
     rows = await connection.execute(select(decisions.c.id, decisions.c.decision_id).where(decisions.c.id.in_(ids)))
-    return dict(rows.tuples().all())
+    return {key: value for key, value in rows.all()}  # noqa: C416 - a row is no pair to mypy
 
 
 async def _insert_rules(connection: AsyncConnection, rows: Sequence[Values]) -> None:
@@ -160,8 +160,10 @@ async def _insert_rules(connection: AsyncConnection, rows: Sequence[Values]) -> 
         await connection.execute(inserting(connection, decision_rules).on_conflict_do_nothing(), fired)
 
 
-async def keep_documents(connection: AsyncConnection, rows: Mapping[bytes, Values]) -> None:
-    """See that the documents are there, and are as long as the decisions on them are."""
+async def keep_documents(connection: AsyncConnection, rows: Mapping[bytes, Values]) -> int:
+    """See that documents are there as long as decisions on them; return the bytes of those that were not."""
+    there = select(documents.c.digest).where(documents.c.digest.in_(sorted(rows)))
+    before = set((await connection.execute(there)).scalars().all())
     statement = inserting(connection, documents)
     longer = statement.on_conflict_do_update(
         index_elements=["digest"],
@@ -169,6 +171,7 @@ async def keep_documents(connection: AsyncConnection, rows: Mapping[bytes, Value
         where=documents.c.last < statement.excluded.last,
     )
     await connection.execute(longer, [rows[each] for each in sorted(rows)])
+    return sum(len(row["body"]) for digest, row in rows.items() if digest not in before)
 
 
 async def insert_revision(connection: AsyncConnection, row: Values, content: Values | None) -> bool:

@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 BITS = 21
 """Of an id, below the milliseconds: 63 bits last until the year 2109."""
-HOUR = 3_600_000
+GRAIN = 300_000
+"""Milliseconds: a document that is decided on again and again is noted as used once in so long."""
 
 
 def milliseconds(time: str) -> int:
@@ -33,6 +34,6 @@ def id_of(time: int, decision_id: str) -> int:
     return first_id(time) | chance & ((1 << BITS) - 1)
 
 
-def hour_of(time: int) -> int:
-    """Return the end of the hour of a time, both in milliseconds."""
-    return time - time % HOUR + HOUR
+def grain_after(time: int) -> int:
+    """Return the end of the grain that a time is in, both in milliseconds."""
+    return time - time % GRAIN + GRAIN

@@ -133,3 +133,6 @@ class Pruned:
     decisions: int = 0
     documents: int = 0
     revisions: int = 0
+
+    def __add__(self, more: "Pruned") -> "Pruned":
+        return Pruned(self.decisions + more.decisions, self.documents + more.documents, self.revisions + more.revisions)

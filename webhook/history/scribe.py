@@ -12,7 +12,7 @@ import orjson
 from webhook.errors import HistoryError
 from webhook.history.frames import entries_out, frame, lengths, revisions_out
 from webhook.history.record import Revision
-from webhook.history.rows import Entry, Last
+from webhook.history.rows import Entry, Last, Pruned
 
 # -P: what lies in the current folder is no module of ours.
 COMMAND = (sys.executable, "-P", "-m", "webhook.history.scribing")
@@ -46,6 +46,11 @@ class Scribe:
         """Return, by uid, what is known last of each object of a kind, of those that are gone as well."""
         answer = await self._do(frame({"do": "latest", "api_version": api_version, "kind": kind}))
         return {uid: Last(*each) for uid, each in answer["latest"].items()}
+
+    async def prune(self, older_than: str, at_most_bytes: int) -> Pruned:
+        """Let go what ended before a time (RFC 3339), then the oldest until no more than so many bytes are kept."""
+        head = {"do": "prune", "older_than": older_than, "at_most_bytes": at_most_bytes}
+        return Pruned(**await self._do(frame(head)))
 
     async def open(self, url: str, *, migrate: bool) -> None:
         """Open the history of a URL; without `migrate` it is only read."""

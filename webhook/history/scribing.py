@@ -9,6 +9,7 @@ import asyncio
 import os
 import sys
 from contextlib import AsyncExitStack
+from dataclasses import asdict
 from typing import Any
 
 from webhook.errors import HistoryError
@@ -47,6 +48,8 @@ async def _done(store: Store, head: dict[str, Any], body: bytes) -> dict[str, An
             await store.revise(revisions_in(body))
         case "latest":
             return {"latest": await store.latest(head["api_version"], head["kind"])}
+        case "prune":
+            return asdict(await store.prune(older_than=head["older_than"], at_most_bytes=head["at_most_bytes"]))
         case unknown:
             return {"error": f"nobody knows how to {unknown}"}
     return {}

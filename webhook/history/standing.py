@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 from pydantic import TypeAdapter
-from sqlalchemy import ColumnElement, Select, and_, func, select
+from sqlalchemy import ColumnElement, Select, Subquery, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from webhook.history.digest import unpacked
@@ -17,6 +17,7 @@ from webhook.model import Writer
 
 _WRITERS = TypeAdapter(tuple[Writer, ...])
 _OBJECT = (revisions.c.namespace, revisions.c.kind, revisions.c.name, revisions.c.api_version)
+_ORDER = (revisions.c.seen, revisions.c.gone, revisions.c.id)
 
 
 async def standing(connection: AsyncConnection, namespace: str | None, at: str | None) -> Sequence[StoredRevision]:
@@ -37,34 +38,29 @@ async def latest(connection: AsyncConnection, api_version: str, kind: str) -> Ma
     return {uid: Last(namespace, name, version, gone=bool(gone)) for uid, namespace, name, version, gone, _ in found}
 
 
+def ended(*mine: ColumnElement[bool]) -> Subquery:
+    """Return every state of an object (of `mine`) with `until`, when the next was seen; none for the last."""
+    until = func.lead(revisions.c.seen).over(partition_by=_OBJECT, order_by=_ORDER).label("until")
+    return select(revisions, until).where(*mine).subquery("ended")
+
+
 def _query(mine: Sequence[ColumnElement[bool]], time: int) -> Select[Any]:
-    order = (revisions.c.seen, revisions.c.gone, revisions.c.id)
-    numbered = select(
-        revisions.c.id,
-        func.row_number().over(partition_by=_OBJECT, order_by=[each.desc() for each in order]).label("place"),
-    ).where(*mine, revisions.c.seen <= time)
-    last = numbered.subquery("last")
-    later = select(
-        revisions.c.id, func.lead(revisions.c.seen).over(partition_by=_OBJECT, order_by=order).label("until")
-    )
-    ends = later.where(*mine).subquery("ends")
+    every = ended(*mine)
     let_in = (
         select(func.max(decisions.c.id))
         .where(
-            decisions.c.meaning == revisions.c.meaning,
+            decisions.c.meaning == every.c.meaning,
             decisions.c.meaning.is_not(None),
-            decisions.c.id < (revisions.c.seen + 1) * first_id(1),
+            decisions.c.id < (every.c.seen + 1) * first_id(1),
         )
-        .correlate(revisions)
+        .correlate(every)
         .scalar_subquery()
     )
     chosen = (
-        select(revisions, contents.c.body, tenant_sets.c.tenants, ends.c.until, let_in.label("let_in"))
-        .join(last, and_(last.c.id == revisions.c.id, last.c.place == 1))
-        .join(ends, ends.c.id == revisions.c.id)
-        .join(tenant_sets, tenant_sets.c.id == revisions.c.tenant_set)
-        .outerjoin(contents, contents.c.digest == revisions.c.content)
-        .where(revisions.c.gone.is_(False))
+        select(every, contents.c.body, tenant_sets.c.tenants, let_in.label("let_in"))
+        .join(tenant_sets, tenant_sets.c.id == every.c.tenant_set)
+        .outerjoin(contents, contents.c.digest == every.c.content)
+        .where(every.c.seen <= time, or_(every.c.until.is_(None), every.c.until > time), every.c.gone.is_(False))
         .subquery("chosen")
     )
     by = ("decision_id", "user", "time", "break_glass")

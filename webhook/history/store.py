@@ -4,13 +4,15 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
-from webhook.history import appending, queries
+from webhook.history import appending, pruning, queries
 from webhook.history.address import read_address
 from webhook.history.engine import Database, connected
+from webhook.history.moment import milliseconds
 from webhook.history.record import Revision
-from webhook.history.rows import Entry, Last, Recorded, Row, StoredRevision, Wanted
+from webhook.history.rows import Entry, Last, Pruned, Recorded, Row, StoredRevision, Wanted
 from webhook.history.schema import demand, migrate
 from webhook.history.standing import latest, standing
 from webhook.history.tables import rule_sets, tenant_sets
@@ -57,10 +59,8 @@ class Store:
             await appending.name_tenants(connection, tenants)
             ran = await appending.named(connection, rule_sets, (row["ran"] for row in batch.decisions))
             rows = [row | {"tenant_set": tenants[row["tenant_set"]], "ran": ran[row["ran"]]} for row in batch.decisions]
-            if batch.documents:
-                await appending.keep_documents(connection, batch.documents)
+            size = await appending.keep_documents(connection, batch.documents) if batch.documents else 0
             added = await appending.insert_decisions(connection, rows)
-            size = sum(len(each["body"]) for each in batch.documents.values())
             await appending.count(connection, added * appending.ROW_BYTES + size)
 
     async def revise(self, revisions: Sequence[Revision]) -> None:
@@ -108,6 +108,22 @@ class Store:
         """Return, by uid, what is known last of each object of a kind, of those that are gone as well."""
         async with self._database.reading() as connection:
             return await latest(connection, api_version, kind)
+
+    async def size(self) -> int:
+        """Return about how many bytes are kept: of SQLite's file what is in use, of PostgreSQL an estimate."""
+        return await pruning.size(self._database)
+
+    async def prune(self, *, older_than: str | None = None, at_most_bytes: int | None = None) -> Pruned:
+        """
+        Take away what ended before a time (RFC 3339), then the oldest until no more than so many bytes are kept.
+
+        What stands now stays, however much that is. It takes as long as it takes: others read and write in between.
+        """
+        gone = await pruning.prune_before(self._database, milliseconds(older_than)) if older_than else Pruned()
+        if at_most_bytes is None:
+            return gone
+        more = await pruning.prune_to(self._database, at_most_bytes, milliseconds(datetime.now(UTC).isoformat()))
+        return gone + more
 
     async def _pages(self, wanted: Wanted, *, whole: bool) -> AsyncIterator[Sequence[Any]]:
         span, left = queries.span_of(wanted), wanted.limit

@@ -30,7 +30,7 @@ documents = Table(
     metadata,
     Column("digest", LargeBinary, primary_key=True),
     Column("body", LargeBinary, nullable=False),
-    # The end of the hour of the last decision on it (milliseconds): with that decision it may go.
+    # After the time of the last decision on it (milliseconds): with that decision it may go.
     Column("last", BigInteger, nullable=False),
     Index("documents_last", "last"),
 )
@@ -156,7 +156,7 @@ revisions = Table(
     Column("tenant_set", Id, nullable=False),
     Column("meaning", LargeBinary, nullable=False),
     UniqueConstraint("api_version", "kind", "uid", "version", "gone", name="revisions_once"),
-    Index("revisions_object", "namespace", "kind", "name", "api_version", "seen", "id"),
+    Index("revisions_object", "namespace", "kind", "name", "api_version", "seen", "gone", "id"),
     Index("revisions_seen", "seen"),
     Index("revisions_content", "content"),
 )

@@ -104,7 +104,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("api_version", "kind", "uid", "version", "gone", name="revisions_once"),
     )
     op.create_index("revisions_content", "revisions", ["content"])
-    op.create_index("revisions_object", "revisions", ["namespace", "kind", "name", "api_version", "seen", "id"])
+    op.create_index("revisions_object", "revisions", ["namespace", "kind", "name", "api_version", "seen", "gone", "id"])
     op.create_index("revisions_seen", "revisions", ["seen"])
     op.create_table(
         "rule_sets",
