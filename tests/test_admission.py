@@ -17,6 +17,7 @@ import pytest
 from tests.cases.reviews import (
     ADA,
     BO,
+    FROM_PODS,
     IVAN,
     NAMESPACE,
     NETPOL,
@@ -372,20 +373,34 @@ def recorded(loop: Loop, gate: Gate, asked: Asked, *, mutating: bool = False) ->
     return records[0]
 
 
+WHOLE = frozenset({"ran", "violations", "document"})
+"""Fields of a record that are looked at one by one."""
+
+
 def test_a_decision_is_kept_with_who_what_and_why(gate: Gate, loop: Loop) -> None:
-    """The record holds what `portcullis history` shows, the rules that fired and the revision that decided."""
+    """
+    The record holds what `portcullis history` shows, the rules that fired and the revision that decided.
+
+    And what it takes to decide it again, and to say who may read it: all that ran, what was found, the tenants
+    above the object and the document.
+    """
     record = recorded(loop, gate, THEIRS)
-    assert dataclasses.asdict(record) | {"decision_id": "", "time": "", "milliseconds": 0} == {
+    told = {each.name: getattr(record, each.name) for each in dataclasses.fields(record) if each.name not in WHOLE}
+    assert told | {"decision_id": "", "time": "", "milliseconds": 0} == {
         "decision_id": "",
         "time": "",
         "route": "validate",
         "user": "bo",
         "operation": "CREATE",
+        "group": "networking.k8s.io",
         "kind": "NetworkPolicy",
         "namespace": "checkout-dev",
         "name": "web",
+        # There is none before it is stored.
+        "uid": "",
         "verdict": "deny",
         "rules": (NAMESPACE_POLICY,),
+        "tenants": ("Workspace/checkout", "Project/payments", "Organization/acme"),
         "revision": gate.policies.revision,
         "dry_run": False,
         "break_glass": False,
@@ -397,6 +412,10 @@ def test_a_decision_is_kept_with_who_what_and_why(gate: Gate, loop: Loop) -> Non
     age = datetime.now(UTC) - datetime.fromisoformat(record.time)
     assert timedelta(seconds=-1) < age < timedelta(seconds=60)
     assert 0 < record.milliseconds < 60_000
+    assert set(record.ran) == gate.policies.rules
+    assert [(each.rule, each.action) for each in record.violations] == [(NAMESPACE_POLICY, "enforce")]
+    assert record.violations[0].message.startswith("bo may not create NetworkPolicy checkout-dev/web: ")
+    assert (record.document.user.name, record.document.object["spec"]) == ("bo", FROM_PODS)
 
 
 ONE_OF_MANY = Asked(ADA, "DELETE", NETPOL, old=policy("checkout-dev"), over={"name": "", "namespace": ""})

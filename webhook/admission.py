@@ -74,9 +74,9 @@ class Gate:
 
     async def validate(self, body: bytes, *, seconds: float) -> bytes:
         """Answer one AdmissionReview within `seconds`; raises `ReviewError` for a body that is none."""
-        case = _Case(read_review(body), self)
+        case = _Case(read_review(body), self, len(body))
         try:
-            document = case.asked = await case.mended(await case.document(len(body), seconds), seconds)
+            document = case.asked = await case.mended(await case.document(seconds), seconds)
             decision = await decide(self.opa, document, self.policies, seconds=case.left(seconds))
         except NoDecisionError as error:
             return case.no_decision("validate", NoDecisionError(case.unread, retry=True) if case.unread else error)
@@ -87,9 +87,9 @@ class Gate:
 
     async def mutate(self, body: bytes, *, seconds: float) -> bytes:
         """Answer one AdmissionReview with the patch of what is stamped on it; raises like `validate`."""
-        case = _Case(read_review(body), self)
+        case = _Case(read_review(body), self, len(body))
         try:
-            document = case.asked = await case.document(len(body), seconds)
+            document = case.asked = await case.document(seconds)
             mutation = await mutate(self.opa, document, self.policies, seconds=case.left(seconds))
         except NoDecisionError as error:
             return case.no_decision("mutate", error)
@@ -100,7 +100,7 @@ class Gate:
 
     def failed(self, route: Route, body: bytes) -> bytes:
         """Answer a review that failed as nobody foresaw, which is that there is no decision; raises like `validate`."""
-        return _Case(read_review(body), self).no_decision(
+        return _Case(read_review(body), self, len(body)).no_decision(
             route, NoDecisionError(UNFORESEEN, retry=False, cause="unforeseen")
         )
 
@@ -110,10 +110,11 @@ class Gate:
 
 
 class _Case:
-    """One request on its way."""
+    """One request on its way, in a review of `size` bytes."""
 
-    def __init__(self, review: ReviewRequest, gate: Gate) -> None:
+    def __init__(self, review: ReviewRequest, gate: Gate, size: int) -> None:
         self.review = review
+        self.size = size
         # The review's uid is new for every call of the API server, and not ours.
         self.decision_id = str(uuid.uuid4())
         self.unread = ""
@@ -130,12 +131,12 @@ class _Case:
             raise NoDecisionError(f"the facts could not be gathered within {seconds:.1f} s", retry=False)
         return left
 
-    async def document(self, size: int, seconds: float) -> Document:
-        """Gather the facts of a review of `size` bytes; raises `NoDecisionError` after `seconds`."""
+    async def document(self, seconds: float) -> Document:
+        """Gather the facts; raises `NoDecisionError` after `seconds`."""
         gate = self._gate
         self._tree = tree = await self._knowing(gate.tree(), seconds)
         facts = partial(gather, self.review, tree, gate.break_glass_groups, gate.meanings, now=self._now)
-        if size <= LARGE and (tree is None or beside(self.review, tree) <= MANY):
+        if self.size <= LARGE and (tree is None or beside(self.review, tree) <= MANY):
             return facts()
         # The facts of a large object, or of one among many, take their time; others are answered meanwhile.
         try:
@@ -216,6 +217,7 @@ class _Case:
                 cause=error.cause if error else None,
                 tenants=_tenants(self.asked),
                 document=self.asked,
+                size=self.size,
             )
         )
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
@@ -30,12 +30,26 @@ FIRST_WAIT, LONGEST_WAIT = 0.2, 5.0
 """Between two tries at a kind whose definition stands and which is not served (yet)."""
 
 
+class Witness(Protocol):
+    """Hears of every change; it keeps nobody waiting."""
+
+    def saw(self, resource: Resource, thing: Object, *, gone: bool) -> None:
+        """Hear of an object that came or changed, or that is gone."""
+        ...
+
+    def listed(self, resource: Resource) -> None:
+        """Hear that a resource was told anew: what changed before that was not seen."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Mirror:
     """What `run` keeps in step."""
 
     source: Source
     live: LiveTree
+    witnesses: list["Witness"] = field(default_factory=list)
+    """Who hears, too, of what is seen."""
     _cuts: dict[str, "_Cut"] = field(default_factory=dict)
 
     def stale(self) -> list[str]:
@@ -66,7 +80,7 @@ class Mirror:
             tasks.create_task(watch.follow(definitions, partial(self._heard, DEFINITIONS.kind)))
 
     async def _follow(self, resource: Resource, definitions: "_Definitions") -> None:
-        sink, heard = _Kind(resource.kind, self.live), partial(self._heard, resource.kind)
+        sink, heard = _Kind(resource, self.live, self.witnesses), partial(self._heard, resource.kind)
         if resource in BUILT_IN:
             await Watch(self.source, resource, mandatory=True).follow(sink, heard)
         wait, clock = FIRST_WAIT, time.monotonic
@@ -149,19 +163,27 @@ class _Cut:
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """Tells the tree of one kind."""
+    """Tells the tree of one kind, and whoever else wants to know."""
 
-    kind: str
+    resource: Resource
     live: LiveTree
+    witnesses: list["Witness"]
 
     def reset(self, things: list[Object], version: str) -> None:
-        self.live.reset(self.kind, things, version)
+        self.live.reset(self.resource.kind, things, version)
+        for each in self.witnesses:
+            each.listed(self.resource)
 
     def put(self, thing: Object) -> None:
-        self.live.put(self.kind, thing)
+        self.live.put(self.resource.kind, thing)
+        for each in self.witnesses:
+            each.saw(self.resource, thing, gone=False)
 
     def drop(self, thing: Object) -> None:
-        self.live.drop(self.kind, thing)
+        # Before the tree forgets under whom it stood.
+        for each in self.witnesses:
+            each.saw(self.resource, thing, gone=True)
+        self.live.drop(self.resource.kind, thing)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,10 @@ The one reader of the environment beside the command line's options, which name 
 """
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,6 +16,25 @@ from webhook.errors import SettingsError
 
 EVERY_ADDRESS = "0.0.0.0"  # noqa: S104 - a webhook is called from outside
 BREAK_GLASS_GROUPS = ("system:masters", "kubeadm:cluster-admins")
+
+KEEP, SIZE = "90d", "10GiB"
+"""How long the history is kept, and how large it may get, unless told otherwise."""
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_SIZES = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+
+
+@dataclass(frozen=True, slots=True)
+class HistorySettings:
+    """Where decisions and states of objects are recorded, for how long, and up to how many bytes."""
+
+    url: str
+    keep: timedelta
+    size: int
+
+    @classmethod
+    def of(cls, url: str | None, keep: str = KEEP, size: str = SIZE) -> "HistorySettings | None":
+        """Return what flags say, None without a URL; raises `SettingsError` for an age or a size that is none."""
+        return cls(url, read_age(keep), read_size(size)) if url else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +73,8 @@ class ServeSettings:
     """Seconds to go on answering after SIGTERM, told as not ready: until nobody sends us anything new."""
     break_glass_groups: tuple[str, ...] = BREAK_GLASS_GROUPS
     """Groups that every rule lets pass."""
+    history: HistorySettings | None = None
+    """Where it is recorded what was decided and what stood; None for nowhere."""
 
     def check(self) -> "ServeSettings":
         """Return itself; raises `SettingsError` for what cannot be followed."""
@@ -101,12 +124,36 @@ class ControllerSettings:
     """Address of /healthz, /readyz and /metrics."""
     port: int = 8080
     """Port of these; 0 for any."""
+    history: HistorySettings | None = None
+    """Where it is recorded what stood; None for nowhere."""
 
     def check(self) -> "ControllerSettings":
         """Return itself; raises `SettingsError` for what cannot be followed."""
         _check_kubeconfig(self.kubeconfig)
         _check_opa_url(self.opa_url)
         return self
+
+
+def read_age(text: str) -> timedelta:
+    """Return an age as written (`90d`, `12h`); raises `SettingsError`."""
+    number, unit = _measured(text, _UNITS, "--history-keep", "90d, 12h or 8w")
+    try:
+        return timedelta(seconds=number * _UNITS[unit])
+    except OverflowError as error:
+        raise SettingsError(f"--history-keep {text!r} is longer than anything lasts: say 3650d") from error
+
+
+def read_size(text: str) -> int:
+    """Return a size as written (`10GiB`, `500MB`) in bytes; raises `SettingsError`."""
+    number, unit = _measured(text, _SIZES, "--history-size", "10GiB or 500MB")
+    return number * _SIZES[unit]
+
+
+def _measured(text: str, units: Mapping[str, int], flag: str, like: str) -> tuple[int, str]:
+    match = re.fullmatch(r"([1-9][0-9]{0,8})([A-Za-z]+)", text)
+    if not match or match[2] not in units:
+        raise SettingsError(f"{flag} {text!r} is a number and one of {', '.join(units)}, like {like}")
+    return int(match[1]), match[2]
 
 
 def _check_kubeconfig(path: Path | None) -> None:

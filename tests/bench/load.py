@@ -41,16 +41,16 @@ async def measure_latency(served: Served, *, rate: int, seconds: float, turns: i
             reply.raise_for_status()
             await reply.read()
 
-    await _turn(nothing, rate, 1)
-    await _turn(decide, rate, 2)
+    await in_one_turn(nothing, rate, 1)
+    await in_one_turn(decide, rate, 2)
     gc.disable()
     decided: list[float] = []
     idle: list[float] = []
     for _ in range(turns):
-        idle += await _turn(nothing, rate, seconds)
-        decided += await _turn(decide, rate, seconds)
+        idle += await in_one_turn(nothing, rate, seconds)
+        decided += await in_one_turn(decide, rate, seconds)
     gc.enable()
-    p99, noop_p99 = _percentile(decided, 99), _percentile(idle, 99)
+    p99, noop_p99 = percentile(decided, 99), percentile(idle, 99)
     how = (
         f"{rate} requests/s open loop over TLS, {len(decided)} decisions on the {len(bodies)} reviews of the case "
         f"table ({verdicts[True]} allowed, {verdicts[False]} denied with the warm-up), {len(idle)} calls of /healthz "
@@ -58,14 +58,14 @@ async def measure_latency(served: Served, *, rate: int, seconds: float, turns: i
     )
     return [
         Figure("p99 of a decision, as a multiple of a no-op route's", round(p99 / noop_p99, 2), "x", 3, how),
-        Figure("decision p50", round(_percentile(decided, 50), 2), "ms"),
+        Figure("decision p50", round(percentile(decided, 50), 2), "ms"),
         Figure("decision p99", round(p99, 2), "ms"),
-        Figure("no-op p50", round(_percentile(idle, 50), 2), "ms"),
+        Figure("no-op p50", round(percentile(idle, 50), 2), "ms"),
         Figure("no-op p99", round(noop_p99, 2), "ms"),
     ]
 
 
-async def _turn(send: Send, rate: int, seconds: float) -> list[float]:
+async def in_one_turn(send: Send, rate: int, seconds: float) -> list[float]:
     """Return the latencies in milliseconds."""
     begin = time.perf_counter() + 0.05
 
@@ -80,5 +80,5 @@ async def _turn(send: Send, rate: int, seconds: float) -> list[float]:
     return [task.result() for task in sent]
 
 
-def _percentile(values: list[float], percent: int) -> float:
+def percentile(values: list[float], percent: int) -> float:
     return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]

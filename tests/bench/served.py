@@ -34,11 +34,11 @@ class Served:
 
     @classmethod
     @asynccontextmanager
-    async def start(cls) -> AsyncIterator["Served"]:
+    async def start(cls, *arguments: str) -> AsyncIterator["Served"]:
         """Start it on any free port, and end it."""
         with TemporaryDirectory(prefix="portcullis-bench-") as folder:
             begin = time.monotonic()
-            process, log = _spawn(Path(folder))
+            process, log = _spawn(Path(folder), arguments)
             try:
                 url = await _told(log, process)
                 trust = ssl.create_default_context(cafile=f"{folder}/certs/ca.crt")
@@ -73,10 +73,10 @@ async def measure_start(*, runs: int) -> Figure:
     return Figure("ready after start", round(max(seconds), 2), "s", 5, how)
 
 
-def _spawn(folder: Path) -> tuple[psutil.Popen, Path]:
+def _spawn(folder: Path, arguments: tuple[str, ...]) -> tuple[psutil.Popen, Path]:
     log = folder / "log"
     command = [sys.executable, "-c", "from webhook.cli import main; main()", "serve", "--tenancy", str(TREE)]
-    command += ["--host", "127.0.0.1", "--port", "0", "--cert-dir", f"{folder}/certs"]
+    command += ["--host", "127.0.0.1", "--port", "0", "--cert-dir", f"{folder}/certs", *arguments]
     with log.open("wb") as output:
         return psutil.Popen(command, stdout=output, stderr=output), log
 

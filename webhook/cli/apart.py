@@ -12,9 +12,11 @@ from prometheus_client import CollectorRegistry
 from webhook.cli.beside import listening, until_ended
 from webhook.cli.errors import unwrapped
 from webhook.cli.leading import Lead, reached
+from webhook.cli.recording import recording, witness_of
 from webhook.cli.scanning import OpaApart
 from webhook.cluster.client import Cluster, connected
 from webhook.health import Health, create_health_app
+from webhook.history.recorder import Recorder
 from webhook.mirror import Mirror
 from webhook.server import Server
 from webhook.settings import ControllerSettings
@@ -23,12 +25,16 @@ from webhook.tenancy.live import LiveTree
 
 async def run(settings: ControllerSettings) -> None:
     """Work until SIGTERM; raises `PortcullisError` for what keeps it from starting or from going on."""
-    async with connected(settings.kubeconfig) as cluster:
-        registry, live = CollectorRegistry(), LiveTree()
-        lead = Lead.of(cluster, live, registry, rbac=settings.rbac)
-        opa = OpaApart(settings.policies, settings.opa_url)
-        leading = partial(lead.run, opa.judge, settings.reports)
-        apart = _Apart(cluster, live, lead, Mirror(cluster, live), (opa.run, leading))
+    registry, opa = CollectorRegistry(), OpaApart(settings.policies, settings.opa_url)
+    async with connected(settings.kubeconfig) as cluster, recording(settings.history, opa, registry) as kept:
+        live = LiveTree()
+        lead, mirror = Lead.of(cluster, live, registry, rbac=settings.rbac), Mirror(cluster, live)
+        work = [opa.run, partial(lead.run, opa.judge, settings.reports)]
+        if kept and settings.history:
+            witness = witness_of(cluster, live, kept, settings.history.url)
+            mirror.witnesses.append(witness)
+            work.append(witness.run)
+        apart = _Apart(cluster, live, lead, mirror, tuple(work), kept=kept)
         app = create_health_app(Health(apart.missing, apart.notes), apart.role, registry)
         await apart.run(Server.of(app, settings.host, settings.port, tls=None))
 
@@ -44,6 +50,7 @@ class _Apart:
     work: tuple[Callable[[], Coroutine[Any, Any, None]], ...] = ()
     """What is done beside the watches, from when the API server has let us begin."""
     met: bool = False
+    kept: Recorder | None = None
 
     def missing(self) -> list[str]:
         """Say what keeps us from being ready; who leads, and that there is nothing to do yet, does not."""
@@ -59,7 +66,7 @@ class _Apart:
         notes = [f"tenant tree: {each}" for each in self.live.unreadable()]
         if self.met and self.live.tree is None and self._first_day():
             notes.append(f"there is nothing to do: {self.live.lacks()}")
-        return [*notes, *self.lead.notes()]
+        return [*notes, *self.lead.notes(), *(self.kept.notes() if self.kept else [])]
 
     def role(self) -> str:
         """Say whether we lead."""

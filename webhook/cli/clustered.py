@@ -15,11 +15,13 @@ from prometheus_client import CollectorRegistry
 import certs
 from webhook.admission import Gate
 from webhook.cli.leading import LONGEST_WAIT, Lead, reached
+from webhook.cli.recording import witness_of
 from webhook.cli.scanning import judge_of
 from webhook.cluster.client import Cluster
 from webhook.cluster.resource import NAMESPACES, SECRETS
 from webhook.cluster.watch import Watch
 from webhook.errors import ClusterError, SettingsError
+from webhook.history.recorder import Recorder
 from webhook.mend import Mender
 from webhook.mirror import Mirror
 from webhook.model import HOME, Namespace
@@ -30,6 +32,7 @@ from webhook.registration.stored import NAME
 from webhook.settings import ServeSettings, bundled_webhooks
 from webhook.tenancy.live import LiveTree, read_namespace
 from webhook.tenancy.tree import Tree
+from webhook.witness import Witness
 
 LOOK_SECONDS = 10.0
 """
@@ -72,12 +75,18 @@ class FromCluster:
         self.mender = Mender(cluster, self._mirror)
         self._live.changed.append(self._tree_changed)
         self._lead = Lead.of(cluster, self._live, registry, rbac=settings.rbac) if settings.controller else None
+        self._witness: Witness | None = None
         self._renewal = ""
         """Why the certificate could not be renewed, empty where it could."""
 
     def tree(self) -> Tree | None:
         """Return the tree of now."""
         return self._live.tree
+
+    def recorded_by(self, recorder: Recorder, url: str) -> None:
+        """Have what is seen of the cluster recorded."""
+        self._witness = witness_of(self._cluster, self._live, recorder, url)
+        self._mirror.witnesses.append(self._witness)
 
     async def look(self, namespace: str) -> Namespace | None:
         """Read a namespace ahead of the watch; raises `ClusterError` where it cannot be told whether there is one."""
@@ -132,6 +141,8 @@ class FromCluster:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._mirror.run())
             tasks.create_task(self._keep_certificate())
+            if self._witness:
+                tasks.create_task(self._witness.run())
 
     async def work(self, gate: Gate) -> None:
         """Keep the webhook objects and bring the baselines, for ever; from when reviews are answered."""

@@ -7,8 +7,8 @@ import typer
 import uvloop
 
 from webhook.cli.logs import log_to_stderr
-from webhook.cli.options import Kubeconfig, NoRbac, OpaUrl, Policies, Reports
-from webhook.settings import EVERY_ADDRESS, ControllerSettings, bundled_policies
+from webhook.cli.options import History, HistoryKeep, HistorySize, Kubeconfig, NoRbac, OpaUrl, Policies, Reports
+from webhook.settings import EVERY_ADDRESS, KEEP, SIZE, ControllerSettings, HistorySettings, bundled_policies
 
 
 def controller(  # noqa: PLR0913 - a flag each
@@ -27,6 +27,9 @@ def controller(  # noqa: PLR0913 - a flag each
     reports: Reports = "openreports",
     policies: Policies = None,
     opa_url: OpaUrl = None,
+    history: History = None,
+    history_keep: HistoryKeep = KEEP,
+    history_size: HistorySize = SIZE,
 ) -> None:
     """
     Bring every namespace its baselines and its roles' bindings and keep them, without answering reviews.
@@ -43,6 +46,7 @@ def controller(  # noqa: PLR0913 - a flag each
         reports=reports,
         policies=policies or bundled_policies(),
         opa_url=opa_url,
+        history=HistorySettings.of(history, history_keep, history_size),
     ).check()
     # Kubernetes' client takes a third of a second to import, which the other commands need not wait for.
     from webhook.cli.apart import run  # noqa: PLC0415

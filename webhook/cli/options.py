@@ -52,3 +52,21 @@ Reports: TypeAlias = Annotated[
         envvar="PORTCULLIS_REPORTS",
     ),
 ]
+History: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        help="Where decisions and what stood are recorded: sqlite:///PATH, postgresql://USER:PASSWORD@HOST/DATABASE.",
+        envvar="PORTCULLIS_HISTORY",
+        show_default="nowhere",
+    ),
+]
+HistoryKeep: TypeAlias = Annotated[
+    str,
+    typer.Option(help="How long that is kept: 90d, 12h.", envvar="PORTCULLIS_HISTORY_KEEP"),
+]
+HistorySize: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        help="How large it may get before the oldest is let go: 10GiB, 500MB.", envvar="PORTCULLIS_HISTORY_SIZE"
+    ),
+]

@@ -16,11 +16,13 @@ from webhook.app import Metrics, create_app
 from webhook.cli.beside import listening, until_ended
 from webhook.cli.engine import started
 from webhook.cli.errors import unwrapped
+from webhook.cli.recording import recording
 from webhook.cli.reloading import Reloading
 from webhook.cli.tenants import Tenants, tenants_of
 from webhook.decision.bundle import read_policies
 from webhook.health import Health
 from webhook.history.record import Record
+from webhook.history.recorder import Recorder
 from webhook.server import AnyCallers, CertifiedCallers, Server, Stop, Tls
 from webhook.settings import ServeSettings
 
@@ -40,18 +42,21 @@ async def run(settings: ServeSettings, *, now: certs.Clock = certs.utc) -> None:
             await tenants.certificate()
             _tell_expiry(metrics, settings.cert_dir, now)
         source = await stack.enter_async_context(started(settings, bundle, metrics.opa))
+        kept = await stack.enter_async_context(recording(settings.history, source.engine, metrics.registry))
+        if kept and settings.history:
+            tenants.recorded_by(kept, settings.history.url)
         gate = Gate(
             source.engine,
             tenants.tree,
             settings.break_glass_groups,
-            _Recorder(metrics),
+            _Recorder(metrics, kept),
             authenticated=settings.client_ca is not None,
             look=tenants.look,
             mender=tenants.mender,
         )
         tls = Tls(settings.cert_dir / "tls.crt", settings.cert_dir / "tls.key", settings.client_ca)
         reloading = Reloading(source, settings.policies, metrics.opa)
-        served = _Served(settings, tenants, gate, reloading, begin, now, Stop(settings.drain))
+        served = _Served(settings, tenants, gate, reloading, begin, now, Stop(settings.drain), kept)
         health = Health(served.missing, served.notes)
         app = create_app(gate, health, metrics, CertifiedCallers() if settings.client_ca else AnyCallers())
         server = Server.of(app, settings.host, settings.port, tls=tls if settings.tls else None)
@@ -70,6 +75,7 @@ class _Served:
     begin: float
     now: certs.Clock
     stop: Stop
+    kept: Recorder | None
 
     def missing(self) -> list[str]:
         """Say what keeps us from being ready."""
@@ -87,7 +93,12 @@ class _Served:
     def notes(self) -> list[str]:
         """Say what an operator has to know."""
         anybody = "callers are not authenticated: anybody who reaches this address may ask. Give --client-ca"
-        return [*self.reloading.notes(), *self.tenants.notes(), *([] if self.settings.client_ca else [anybody])]
+        return [
+            *self.reloading.notes(),
+            *self.tenants.notes(),
+            *(self.kept.notes() if self.kept else []),
+            *([] if self.settings.client_ca else [anybody]),
+        ]
 
     async def run(self, server: Server, tls: Tls) -> None:
         """Serve until asked to stop, or until what goes on beside it fails."""
@@ -157,14 +168,15 @@ def _seconds_left(folder: Path, name: str, now: certs.Clock) -> float:
 
 
 # What the history holds and a line of the log would be too long for.
-_UNTOLD = frozenset({"document", "ran", "violations", "tenants"})
+_UNTOLD = frozenset({"document", "ran", "violations", "tenants", "size"})
 
 
 @dataclass(frozen=True, slots=True)
 class _Recorder:
-    """Tells the log and the metrics of each decision."""
+    """Tells the log, the metrics and the history, where there is one, of each decision."""
 
     metrics: Metrics
+    kept: Recorder | None
 
     def __call__(self, record: Record) -> None:
         # Once the answer is on its way: what is told of a decision must not delay it.
@@ -172,5 +184,7 @@ class _Recorder:
 
     def _tell(self, record: Record) -> None:
         self.metrics.decided(record)
+        if self.kept:
+            self.kept.record(record)
         told = (each.name for each in fields(record) if each.name not in _UNTOLD)
         structlog.get_logger().info("decision", **{name: getattr(record, name) for name in told})

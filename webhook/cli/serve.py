@@ -8,10 +8,24 @@ import typer
 import uvloop
 
 from webhook.cli.logs import log_to_stderr
-from webhook.cli.options import BreakGlassGroup, Kubeconfig, NoRbac, OpaUrl, Policies, Reports, Tenancy
+from webhook.cli.options import (
+    BreakGlassGroup,
+    History,
+    HistoryKeep,
+    HistorySize,
+    Kubeconfig,
+    NoRbac,
+    OpaUrl,
+    Policies,
+    Reports,
+    Tenancy,
+)
 from webhook.settings import (
     BREAK_GLASS_GROUPS,
     EVERY_ADDRESS,
+    KEEP,
+    SIZE,
+    HistorySettings,
     ServeSettings,
     bundled_policies,
     default_cert_dir,
@@ -84,6 +98,9 @@ def serve(  # noqa: PLR0913 - a flag each
             envvar="PORTCULLIS_CLIENT_CA",
         ),
     ] = None,
+    history: History = None,
+    history_keep: HistoryKeep = KEEP,
+    history_size: HistorySize = SIZE,
 ) -> None:
     """
     Answer admission reviews on /validate and /mutate, keep the webhook objects and bring every namespace its baselines.
@@ -91,6 +108,8 @@ def serve(  # noqa: PLR0913 - a flag each
     Example: portcullis serve --kubeconfig ~/.kube/config --webhook-url https://10.0.0.5:8443
 
     Example, by files: portcullis serve --tenancy manifests/examples/acme --cert-dir /tmp/portcullis-certs
+
+    Example, recorded: portcullis serve --tenancy manifests/examples/acme --history sqlite:////tmp/portcullis.db
     """
     settings = ServeSettings(
         tenancy=tenancy,
@@ -109,6 +128,7 @@ def serve(  # noqa: PLR0913 - a flag each
         client_ca=client_ca,
         drain=drain,
         break_glass_groups=tuple(break_glass_group),
+        history=HistorySettings.of(history, history_keep, history_size),
     )
     # FastAPI and OPA's client are no burden of the other commands.
     from webhook.cli.running import run  # noqa: PLC0415

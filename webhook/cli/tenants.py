@@ -15,6 +15,7 @@ import certs
 from webhook.admission import Gate, Mends
 from webhook.cli.trees import tree_of_files
 from webhook.errors import SettingsError
+from webhook.history.recorder import Recorder
 from webhook.model import HOME, Namespace
 from webhook.registration.hooks import SERVICE
 from webhook.settings import EVERY_ADDRESS, ServeSettings
@@ -38,6 +39,10 @@ class Tenants(Protocol):
     @property
     def mender(self) -> Mends | None:
         """Who brings what lacks before a pod is judged, None where there is no cluster."""
+        ...
+
+    def recorded_by(self, recorder: Recorder, url: str) -> None:
+        """Have what is seen of the cluster recorded, in the history of a URL."""
         ...
 
     async def certificate(self) -> None:
@@ -113,6 +118,9 @@ class FromFiles:
     @property
     def mender(self) -> None:
         """Nobody: what the files do not hold is nobody's to bring."""
+
+    def recorded_by(self, recorder: Recorder, url: str) -> None:
+        """Do nothing: files have a history of their own."""
 
     async def certificate(self) -> None:
         """Make the folder hold a certificate."""

@@ -113,15 +113,23 @@ class Watch:
             wait = min(wait * 2, LONGEST_WAIT)
 
     async def listed(self) -> tuple[list[Object], str]:
-        """Return what stands, page by page, and as of which resourceVersion; raises `ClusterError`."""
-        found, more = list[Object](), ""
+        """Return what stands and as of which resourceVersion; raises `ClusterError`."""
+        found, version = list[Object](), ""
+        async for page, as_of in self.pages():
+            found += page
+            version = as_of
+        return found, version
+
+    async def pages(self) -> AsyncIterator[tuple[list[Object], str]]:
+        """Yield what stands, page by page, each with the resourceVersion as of which all is; raises `ClusterError`."""
+        more = ""
         while True:
             query = self.query(limit=PAGE, **({"continue": more} if more else {}))
             page = await self.source.page(self.path, query, self.accept)
-            found += map(self.trim, page.get("items") or ())
+            yield [self.trim(each) for each in page.get("items") or ()], page["metadata"]["resourceVersion"]
             more = page["metadata"].get("continue") or ""
             if not more:
-                return found, page["metadata"]["resourceVersion"]
+                return
 
     @property
     def path(self) -> str:

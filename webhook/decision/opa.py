@@ -88,6 +88,14 @@ _MANY = TypeAdapter(dict[str, Any])
 _HELD = TypeAdapter(dict[str, frozenset[str]])
 
 
+class _Mask(TypedDict):
+    revision: str
+    paths: tuple[tuple[tuple[str, ...], ...], ...]
+
+
+_MASK = TypeAdapter(_Mask)
+
+
 class LocalOpa(AsyncOpaClient):  # type: ignore[misc]  # the client ships no types
     """
     The OPA client over a Unix socket or TCP, without retries: the API server's deadline is ours, and it asks again.
@@ -217,6 +225,20 @@ async def held(opa: Opa, user: User, tenants: Mapping[str, Tenant], *, seconds: 
     Raises `NoDecisionError` like `decide`; it is no decision, and no request is let pass by it.
     """
     return _read(_HELD, await _ask(opa, {"user": user, "tenants": tenants}, "portcullis.roles/held", seconds))
+
+
+async def masked(
+    opa: Opa, shapes: Sequence[Mapping[str, Any]], policies: Policies, *, seconds: float
+) -> tuple[tuple[tuple[str, ...], ...], ...]:
+    """
+    Return for each of the `shapes` of objects the paths of what is not kept of it (`policies_rego/portcullis/mask/`).
+
+    Raises `NoDecisionError` like `decide`.
+    """
+    answer = _read(_MASK, await _ask(opa, {"shapes": shapes}, "portcullis.mask/decision", seconds))
+    if answer["revision"] != policies.revision or len(answer["paths"]) != len(shapes):
+        raise NoDecisionError("OPA has other policies, or its mask is not whole", retry=True, cause="revision")
+    return answer["paths"]
 
 
 async def _ask(opa: Opa, document: Asked, path: str, seconds: float) -> Any:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Table, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from webhook.history.digest import Thing, meaning, packed
+from webhook.history.digest import Thing, let_in, meaning, packed
 from webhook.history.engine import LOCK
 from webhook.history.moment import grain_after, id_of, milliseconds
 from webhook.history.record import Record, Revision
@@ -20,7 +20,6 @@ Values = dict[str, Any]
 ROW_BYTES = 1500
 """What a decision takes beside its document, indexes included; measured (see docs/figures.md)."""
 REVISION_BYTES = 700
-LETS_IN = frozenset({"allow", "warn", "audit"})
 
 
 @dataclass(slots=True)
@@ -40,6 +39,7 @@ def prepared(entries: Iterable[Entry]) -> Prepared:
             continue
         time = milliseconds(record.time)
         row = _row(record, time) | {"asked": _asked(entry), "document": None}
+        row["meaning"] = entry.let_in or let_in(record)
         if entry.document:
             digest, body = packed(entry.document)
             row["document"] = digest
@@ -59,24 +59,12 @@ def _row(record: Record, time: int) -> Values:
         "ran": _text(record.ran),
         "tenant_set": _text(sorted(record.tenants)),
         "violations": _text([asdict(each) for each in record.violations]),
-        "meaning": _let_in(record),
     }
 
 
 def _asked(entry: Entry) -> str:
     document = entry.record.document
     return entry.asked or (document.request.time if document is not None else "")
-
-
-def _let_in(record: Record) -> bytes | None:
-    """Return what a decision let in, None where it let nothing in; pods are many, and no states of them are kept."""
-    document = record.document
-    if document is None or record.dry_run or record.route != "validate" or record.kind == "Pod":
-        return None
-    if record.verdict not in LETS_IN or document.request.subresource:
-        return None
-    thing = Thing(record.group, record.kind, record.namespace, record.name)
-    return meaning(thing, None if record.operation == "DELETE" else document.object)
 
 
 def revision_row(revision: Revision) -> tuple[Values, Values | None]:

@@ -65,6 +65,8 @@ class Record:
     tenants: tuple[str, ...] = ()
     document: Any | None = None
     """What Rego was given (`decision.document.Document`), None where it did not come to that."""
+    size: int = 0
+    """Bytes of the review that all of it came in."""
 
 
 @dataclass(frozen=True, slots=True)

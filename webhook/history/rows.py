@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from webhook.errors import Cause
 from webhook.history.record import Record, Route, Verdict
@@ -15,12 +15,14 @@ class Entry:
     A decision to keep.
 
     `document` is its document as JSON with nothing but `request.time` taken out, empty for none; `asked` is that time
-    as it stood there, empty for that of the record's own document.
+    as it stood there, empty for that of the record's own document. `let_in` is the `digest.meaning` of what it let in,
+    of the object without what is masked; None for that of the record's own document.
     """
 
     record: Record
     document: bytes = b""
     asked: str = ""
+    let_in: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,15 @@ class StoredRevision:
     writers: tuple[Writer, ...]
     tenants: tuple[str, ...]
     admission: Admission | None = None
+
+
+class Last(NamedTuple):
+    """What is known last of an object: where it stands, its resourceVersion, and whether it is gone."""
+
+    namespace: str
+    name: str
+    version: str
+    gone: bool
 
 
 @dataclass(frozen=True, slots=True)

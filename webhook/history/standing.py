@@ -1,6 +1,6 @@
 """What stood at a time, until when, and who let it in."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from webhook.history.digest import unpacked
 from webhook.history.moment import first_id, milliseconds, told
 from webhook.history.queries import LATEST, texts
-from webhook.history.rows import Admission, StoredRevision
+from webhook.history.rows import Admission, Last, StoredRevision
 from webhook.history.tables import contents, decisions, revisions, tenant_sets
 from webhook.model import Writer
 
@@ -26,6 +26,16 @@ async def standing(connection: AsyncConnection, namespace: str | None, at: str |
     mine = [] if namespace is None else [revisions.c.namespace == namespace]
     found = (await connection.execute(_query(mine, time))).all()
     return [_read(each._mapping) for each in found]  # noqa: SLF001 - it is public
+
+
+async def latest(connection: AsyncConnection, api_version: str, kind: str) -> Mapping[str, Last]:
+    """Return what is known last of each object of a kind; see `Store.latest`."""
+    order = [revisions.c[each].desc() for each in ("seen", "gone", "id")]
+    place = func.row_number().over(partition_by=revisions.c.uid, order_by=order).label("place")
+    told_of = [revisions.c[each] for each in ("uid", "namespace", "name", "version", "gone")]
+    every = select(*told_of, place).where(revisions.c.api_version == api_version, revisions.c.kind == kind).subquery()
+    found = await connection.execute(select(every).where(every.c.place == 1))
+    return {uid: Last(namespace, name, version, gone=bool(gone)) for uid, namespace, name, version, gone, _ in found}
 
 
 def ended(*mine: ColumnElement[bool]) -> Subquery:

@@ -1,7 +1,7 @@
 """The history: what is appended, asked for and taken away, in an SQLite file or a PostgreSQL database."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,9 +12,9 @@ from webhook.history.address import read_address
 from webhook.history.engine import Database, connected
 from webhook.history.moment import milliseconds
 from webhook.history.record import Revision
-from webhook.history.rows import Entry, Pruned, Recorded, Row, StoredRevision, Wanted
+from webhook.history.rows import Entry, Last, Pruned, Recorded, Row, StoredRevision, Wanted
 from webhook.history.schema import demand, migrate
-from webhook.history.standing import standing
+from webhook.history.standing import latest, standing
 from webhook.history.tables import rule_sets, tenant_sets
 
 BATCH = 500
@@ -103,6 +103,11 @@ class Store:
         """
         async with self._database.reading() as connection:
             return await standing(connection, namespace, at)
+
+    async def latest(self, api_version: str, kind: str) -> Mapping[str, Last]:
+        """Return, by uid, what is known last of each object of a kind, of those that are gone as well."""
+        async with self._database.reading() as connection:
+            return await latest(connection, api_version, kind)
 
     async def size(self) -> int:
         """Return about how many bytes are kept: of SQLite's file what is in use, of PostgreSQL an estimate."""
