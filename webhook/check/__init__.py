@@ -1,0 +1,1 @@
+"""Manifests judged as the webhook would judge what the API server makes of them."""
