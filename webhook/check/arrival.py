@@ -73,8 +73,11 @@ def _arrived(
     problems: Callable[[Json], Iterator[Problem]],
 ) -> Json:
     thing = _decoded(shape, manifest, ())
+    metadata = thing["metadata"]
     for name in _SYSTEM:
-        thing["metadata"].pop(name, None)
+        metadata.pop(name, None)
+    if owners := metadata.get("ownerReferences"):
+        metadata["ownerReferences"] = [each for at, each in enumerate(owners) if each not in owners[:at]]
     default(thing)
     if found := tuple(problems(thing)):
         raise ArrivalError(422, found, thing)
