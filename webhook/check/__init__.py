@@ -1,1 +1,1 @@
-"""Manifests judged as the webhook would judge what the API server makes of them."""
+"""Manifests judged before they are applied: each as the request that the API server would ask about."""

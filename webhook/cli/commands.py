@@ -6,6 +6,7 @@ import typer
 
 from webhook import __version__
 from webhook.cli.bundle import bundle
+from webhook.cli.check import check
 from webhook.cli.controller import controller
 from webhook.cli.demo import demo
 from webhook.cli.explain import explain
@@ -42,6 +43,7 @@ def portcullis(
 app.command()(serve)
 app.command()(controller)
 app.command()(bundle)
+app.command()(check)
 app.command()(demo)
 app.command()(explain)
 app.command()(rules)

@@ -2,8 +2,6 @@
 
 import asyncio
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -20,8 +18,6 @@ if TYPE_CHECKING:
     from webhook.tenancy.tree import Tree
 
 READY_SECONDS = 30.0
-STEP = 25
-"""Things between two looks at the progress."""
 
 
 def scan(  # noqa: PLR0913 - a flag each
@@ -96,6 +92,7 @@ class _Work:
         """Return what there is to say; raises `PortcullisError` for what cannot be found out."""
         from webhook.cli.child import own_opa  # noqa: PLC0415
         from webhook.cli.logs import log_nothing  # noqa: PLC0415
+        from webhook.cli.progress import progress  # noqa: PLC0415
         from webhook.cli.scanned import Scanned  # noqa: PLC0415
         from webhook.decision.binary import find_opa  # noqa: PLC0415
         from webhook.decision.bundle import read_policies  # noqa: PLC0415
@@ -112,7 +109,7 @@ class _Work:
         async with own_opa(binary, bundle, _keep_quiet) as (opa, process):
             await process.ready(READY_SECONDS)
             judge = Judge(OneOpa(opa, bundle.policies), {each.id: each.title for each in catalogue})
-            with _progress() as told:
+            with progress() as told:
                 found = await judged(judge, tree, names, datetime.now(UTC), told=told)
         return Scanned(found, catalogue, bundle.policies.revision, places)
 
@@ -135,37 +132,6 @@ class _Work:
             if name in RESERVED:
                 raise SettingsError(f"namespace {name} is Kubernetes' own or ours, and nothing in it is judged")
         return tuple(dict.fromkeys(self._names)) or names_to_scan(tree)
-
-
-@contextmanager
-def _progress() -> "Iterator[_Progress]":
-    """Show how many things are judged, on a terminal alone; the line is gone afterwards."""
-    progress = _Progress(sys.stderr.isatty())
-    try:
-        yield progress
-    finally:
-        progress.end()
-
-
-class _Progress:
-    """One line that is written over and over."""
-
-    def __init__(self, shown: bool) -> None:  # noqa: FBT001 - there is nothing else to say
-        self._shown = shown
-        self._written = False
-
-    def __call__(self, done: int) -> None:
-        """Hear that so many things are judged."""
-        if self._shown and done % STEP == 0:
-            sys.stderr.write(f"\rportcullis: {done} judged")
-            sys.stderr.flush()
-            self._written = True
-
-    def end(self) -> None:
-        """Take the line away."""
-        if self._written:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
 
 
 def _warn(line: str) -> None:

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from webhook.errors import ManifestError
 from webhook.model import DOMAIN, WORKSPACE_LABEL, Baseline, Namespace, Policy, PolicyKind, Tenant
-from webhook.tenancy.manifests import Manifest, read_manifests
+from webhook.tenancy.manifests import Manifest, Reading, read_manifests
 from webhook.tenancy.specs import KINDS, is_name, read_baseline, read_tenant
 from webhook.tenancy.tree import Holdings, Tree, grow
 
@@ -64,7 +64,11 @@ class _Found:
 
 def load_tree(path: Path) -> Loading:
     """Read the tree of a file or folder; every error is found before any is told."""
-    reading = read_manifests(path)
+    return tree_of(path, read_manifests(path))
+
+
+def tree_of(path: Path, reading: Reading) -> Loading:
+    """Return the tree of what was read at `path`, like `load_tree`."""
     found = _Found(errors=list(reading.errors))
     for manifest in reading.manifests:
         _sort(manifest, found)
@@ -88,6 +92,10 @@ def load_tree(path: Path) -> Loading:
 def _sort(manifest: Manifest, found: _Found) -> None:
     api_version, kind = manifest.data["apiVersion"], manifest.data["kind"]
     policy_kind = _POLICIES.get((api_version, kind))
+    if not manifest.data["metadata"].get("name"):
+        what = f"a {kind} that stands for one in the cluster has a name of its own: leave generateName out"
+        found.errors.append(manifest.error(("metadata", "generateName"), what))
+        return
     namespace = manifest.data["metadata"].get("namespace") if policy_kind else ""
     identity = (policy_kind or kind, str(namespace), manifest.data["metadata"]["name"])
     try:

@@ -77,7 +77,7 @@ def read_manifests(path: Path) -> Reading:
     folders are not.
     """
     found: list[Manifest | ManifestError] = []
-    for file in _files(path):
+    for file in files_of(path):
         if isinstance(file, ManifestError):
             found.append(file)
         else:
@@ -93,7 +93,8 @@ def _reading(found: Iterable[Manifest | ManifestError]) -> Reading:
     )
 
 
-def _files(path: Path) -> list[Path | ManifestError]:
+def files_of(path: Path) -> list[Path | ManifestError]:
+    """Return the files that `read_manifests` reads, in its order, and why those cannot be read that are not there."""
     if not path.is_dir():
         return [] if path.name in KUSTOMIZATIONS else [path]
     files: list[Path] = []
@@ -106,6 +107,11 @@ def _files(path: Path) -> list[Path | ManifestError]:
     if not files and not errors:
         return [ManifestError(path, 0, 0, "the folder has no manifest in it: no *.yaml, *.yml or *.json")]
     return [*files, *errors]
+
+
+def read_file(file: Path) -> Reading:
+    """Read one file of a folder, which has to be a regular one: opening a pipe waits for ever."""
+    return _reading(_all_read(file, partial(_bytes, file, regular=True)))
 
 
 def read_bytes(file: Path, data: bytes) -> Reading:
@@ -211,13 +217,19 @@ def _what_is_wrong(data: dict[str, Any]) -> tuple[Steps, str] | None:
     found = (
         (("apiVersion",), data.get("apiVersion")),
         (("kind",), data.get("kind")),
-        (("metadata", "name"), metadata.get("name") if isinstance(metadata, dict) else None),
+        (("metadata", "name"), _name(metadata) if isinstance(metadata, dict) else None),
     )
     for path, value in found:
         if not _is_name(value):
             problem = "is missing" if value is None else "is empty" if value == "" else "is no string"
             return path, f"not a Kubernetes object: {'.'.join(path)} {problem}"
     return None
+
+
+def _name(metadata: dict[str, Any]) -> Any:
+    """Return the name, or the prefix that `kubectl create` has the API server make one of."""
+    name = metadata.get("name")
+    return metadata.get("generateName") if name is None or name == "" else name
 
 
 def _error(file: Path, positions: Mapping[Steps, Place], path: Steps, what: str) -> ManifestError:

@@ -4,6 +4,7 @@ What a judgement of many things is written as for other programs.
 Knows no rule and no cluster: what is told is a `Note` on a thing, and a thing is named by its path.
 """
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,9 @@ class Note:
     things: tuple[str, ...]
     fingerprint: str = ""
     spot: Spot | None = None
+    title: str = ""
+    """The rule's, for who reads one note alone."""
+    remediation: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,13 @@ class Rule:
     severity: str = ""
     remediation: str = ""
     address: str = ""
+
+
+def relative(file: Path, root: Path | None) -> Path | None:
+    """Return a file's path from `root`, None where it is not in there or there is no root."""
+    # As it is written, but for its `..`: a link is the place that a code host knows.
+    whole, above = Path(os.path.normpath(file.absolute())), root and Path(os.path.normpath(root.absolute()))
+    return whole.relative_to(above) if above and whole.is_relative_to(above) else None
 
 
 def legal(text: str) -> str:

@@ -11,9 +11,9 @@ from xml.sax.saxutils import escape, quoteattr
 from webhook.cli.output import Note, legal
 
 
-def junit(things: Iterable[str], notes: Iterable[Note], *, fails: Callable[[Note], bool]) -> str:
+def junit(things: Iterable[str], notes: Iterable[Note], *, fails: Callable[[Note], bool], apart: str = "/") -> str:
     """
-    Return the report on `things`, by their paths; the first part of a path is the suite.
+    Return the report on `things`, by their paths; the first part of a path, up to what sets it `apart`, is the suite.
 
     What is told of a thing and does not fail is its output.
     """
@@ -22,7 +22,7 @@ def junit(things: Iterable[str], notes: Iterable[Note], *, fails: Callable[[Note
         told[note.things[0]].append(note)
     suites: defaultdict[str, list[str]] = defaultdict(list)
     for thing in sorted({*things, *told}):
-        suites[thing.partition("/")[0]].append(thing)
+        suites[thing.partition(apart)[0]].append(thing)
     failed = sum(any(map(fails, each)) for each in told.values())
     total = sum(map(len, suites.values()))
     lines = [
@@ -30,15 +30,16 @@ def junit(things: Iterable[str], notes: Iterable[Note], *, fails: Callable[[Note
         f'<testsuites name="portcullis" tests="{total}" failures="{failed}" errors="0">',
     ]
     for suite, cases in sorted(suites.items()):
-        lines += _suite(suite, cases, [told[case] for case in cases], fails)
+        named = [(case.removeprefix(f"{suite}{apart}"), told[case]) for case in cases]
+        lines += _suite(suite, named, fails)
     return "\n".join([*lines, "</testsuites>", ""])
 
 
-def _suite(suite: str, cases: Sequence[str], told: Sequence[list[Note]], fails: Callable[[Note], bool]) -> list[str]:
-    failed = sum(any(map(fails, each)) for each in told)
+def _suite(suite: str, cases: Sequence[tuple[str, list[Note]]], fails: Callable[[Note], bool]) -> list[str]:
+    failed = sum(any(map(fails, each)) for _, each in cases)
     lines = [f'  <testsuite name={_quoted(suite)} tests="{len(cases)}" failures="{failed}" errors="0">']
-    for case, notes in zip(cases, told, strict=True):
-        begin = f"    <testcase classname={_quoted(suite)} name={_quoted(case.partition('/')[2] or case)}"
+    for case, notes in cases:
+        begin = f"    <testcase classname={_quoted(suite)} name={_quoted(case)}"
         if not notes:
             lines.append(f"{begin}/>")
             continue

@@ -5,18 +5,22 @@ Source: https://docs.oasis-open.org/sarif/sarif/v2.1.0/os/sarif-v2.1.0-os.html
 """
 
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from webhook import __version__
-from webhook.cli.output import Level, Note, Rule, Spot, legal
+from webhook.cli.output import Level, Note, Rule, Spot, legal, relative
+from webhook.cli.output.markdown import escaped
 
 Json = dict[str, Any]
 
-SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
+SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 FINGERPRINT = "portcullis/v1"
+ROOT = "%SRCROOT%"
+"""Where relative files are from; code hosts know it as the root of the repository."""
 _SCORES: Mapping[str, str] = {"critical": "9.5", "high": "8.0", "medium": "5.5", "low": "3.0"}
 """What GitHub ranks by: https://docs.github.com/en/code-security/code-scanning/integrating-with-code-scanning"""
 _LEVELS: Mapping[str, Level] = {"critical": "error", "high": "error", "medium": "warning", "low": "note"}
@@ -31,11 +35,14 @@ def sarif(notes: Sequence[Note], rules: Iterable[Rule], *, root: Path | None = N
         "version": __version__,
         "rules": [_rule(each) for each in every],
     }
-    run = {
+    run: Json = {
         "tool": {"driver": driver},
         "columnKind": "unicodeCodePoints",
         "results": [_result(each, index, root) for each in notes],
     }
+    if root:
+        # Without a URI: where the files were checked out is nobody's business, and a code host knows where it has them.
+        run["originalUriBaseIds"] = {ROOT: {"description": {"text": "The folder that the command ran in."}}}
     return f"{json.dumps({'$schema': SCHEMA, 'version': '2.1.0', 'runs': [run]}, indent=2)}\n"
 
 
@@ -52,10 +59,17 @@ def _rule(rule: Rule) -> Json:
         "properties": properties,
     }
     if rule.remediation:
-        told["help"] = {"text": legal(rule.remediation)}
+        told["help"] = {"text": legal(rule.remediation), "markdown": _help(rule)}
     if rule.address:
         told["helpUri"] = rule.address
     return told
+
+
+def _help(rule: Rule) -> str:
+    """Return what to do, why, and where to read on, as Markdown that holds nothing but text."""
+    parts = [f"**{escaped(rule.title)}**" if rule.title else "", escaped(rule.remediation), escaped(rule.description)]
+    more = f"[Read on]({quote(rule.address, safe=':/?#[]@!$&*+,;=%~-._')})" if rule.address else ""
+    return "\n\n".join(filter(None, (*parts, more)))
 
 
 def _result(note: Note, index: Mapping[str, int], root: Path | None) -> Json:
@@ -85,14 +99,15 @@ def _logical(path: str) -> Json:
 
 
 def _physical(spot: Spot, root: Path | None) -> Json:
-    physical: Json = {"artifactLocation": {"uri": _uri(spot.file, root)}}
+    physical: Json = {"artifactLocation": _artifact(spot.file, root)}
     if spot.line:
         physical["region"] = {"startLine": spot.line, **({"startColumn": spot.column} if spot.column else {})}
     return physical
 
 
-def _uri(file: Path, root: Path | None) -> str:
-    """Return a file's place relative to `root`, where it is in there."""
-    whole = file.absolute()
-    within = whole.relative_to(root.absolute()) if root and whole.is_relative_to(root.absolute()) else None
-    return quote(within.as_posix()) if within else whole.as_uri()
+def _artifact(file: Path, root: Path | None) -> Json:
+    """Return where a file is, from `root` where it is in there."""
+    within = relative(file, root)
+    if within is None:
+        return {"uri": Path(file.absolute()).as_uri()}
+    return {"uri": quote(os.fsencode(within.as_posix())), "uriBaseId": ROOT}

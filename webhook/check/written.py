@@ -1,0 +1,123 @@
+"""The objects of manifest files, each in as little room as it takes until it is judged."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from webhook.check.finding import Spot, Thing
+from webhook.check.kinds import COVERED, KindPage, split_version
+from webhook.errors import ManifestError
+from webhook.tenancy.manifests import Manifest, Reading, files_of, read_bytes, read_file, read_manifests
+
+DEFAULT_NAMESPACE = "default"
+STANDARD_INPUT = Path("<stdin>")
+"""What standard input is called."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """One object: who it is, where it stands, and what it says as JSON, which is empty where nobody is asked of it."""
+
+    thing: Thing
+    spot: Spot
+    content: bytes
+
+    @property
+    def covered(self) -> bool:
+        """Whether the webhook is asked about such objects."""
+        return self.thing.identity[:2] in COVERED
+
+    def read(self) -> dict[str, Any]:
+        """Return the object."""
+        thing: dict[str, Any] = orjson.loads(self.content)
+        return thing
+
+
+@dataclass(slots=True)
+class Sources:
+    """
+    Where manifests are read from: files and folders, and the bytes of standard input where `-` is one of them.
+
+    `namespace` is kubectl's own, for what stands in one and does not name it.
+    """
+
+    paths: tuple[Path, ...]
+    namespace: str = DEFAULT_NAMESPACE
+    standard_input: bytes = b""
+
+    def files(self) -> Iterator[Path | ManifestError]:
+        """Yield each file once, in the order in which kubectl reads them."""
+        seen = set[Path]()
+        for path in self.paths:
+            for file in [STANDARD_INPUT] if path == STANDARD_INPUT else files_of(path):
+                if isinstance(file, ManifestError):
+                    yield file
+                elif file not in seen:
+                    seen.add(file)
+                    yield file
+
+    def manifests(self, file: Path) -> Reading:
+        """Read one of the files."""
+        if file == STANDARD_INPUT:
+            return read_bytes(file, self.standard_input)
+        return read_manifests(file) if file in self.paths else read_file(file)
+
+    def written(self, file: Path) -> Iterator[Written | ManifestError]:
+        """Yield the objects of one of the files, and what cannot be read there."""
+        reading = self.manifests(file)
+        yield from reading.errors
+        for index, manifest in enumerate(reading.manifests):
+            yield self._written(manifest, index)
+
+    def _written(self, manifest: Manifest, index: int) -> Written | ManifestError:
+        data, metadata = manifest.data, manifest.data["metadata"]
+        group, _ = split_version(data["apiVersion"])
+        page = COVERED.get((group, data["kind"]))
+        namespace = self._namespace(manifest, page) if page is None or page.namespaced else ""
+        if isinstance(namespace, ManifestError):
+            return namespace
+        name = metadata.get("name") or f"{metadata['generateName']}*"
+        thing = Thing(namespace, data["kind"], name, data["apiVersion"])
+        spot = Spot(manifest.file, index, manifest.line, manifest.place[1])
+        if page is None:
+            return Written(thing, spot, b"")
+        # As kubectl and the API server do: they put in what is missing, and take out what has no place there.
+        kept = {key: value for key, value in metadata.items() if key != "namespace"}
+        whole = {**data, "metadata": {**kept, "namespace": namespace} if namespace else kept}
+        try:
+            return Written(thing, spot, orjson.dumps(whole))
+        except TypeError as error:
+            return manifest.error((), f"it cannot be JSON: {error}")
+
+    def _namespace(self, manifest: Manifest, page: KindPage | None) -> str | ManifestError:
+        namespace = manifest.data["metadata"].get("namespace")
+        if namespace is None or namespace == "":
+            # Of another kind nobody here knows whether it stands in one.
+            return self.namespace if page else ""
+        if not isinstance(namespace, str):
+            return manifest.error(("metadata", "namespace"), "metadata.namespace is no string: quote it")
+        return namespace
+
+
+def every_written(sources: Sources) -> Iterator[Written | ManifestError]:
+    """Yield all objects of all files, and what cannot be read."""
+    for file in sources.files():
+        if isinstance(file, ManifestError):
+            yield file
+        else:
+            yield from sources.written(file)
+
+
+def parted(found: Iterable[Written | ManifestError]) -> tuple[list[Written], list[ManifestError]]:
+    """Return what could be read and what could not, each in order."""
+    written: list[Written] = []
+    errors: list[ManifestError] = []
+    for each in found:
+        if isinstance(each, Written):
+            written.append(each)
+        else:
+            errors.append(each)
+    return written, errors
