@@ -13,7 +13,7 @@ from webhook.decision.document import Document
 from webhook.decision.opa import Engine, Opa, decide, mutate, probe
 from webhook.errors import ClusterError, NoDecisionError
 from webhook.gather import gather
-from webhook.history.record import Record, Route, Verdict
+from webhook.history.record import Record, Route, Verdict, verdict_of
 from webhook.mend import Gap
 from webhook.model import Cover, Decision, Mutation, Namespace, Policies
 from webhook.reach.facts import Meanings
@@ -107,17 +107,6 @@ class Gate:
     async def probe(self, *, seconds: float) -> None:
         """Ask for the decisions on a request that no rule covers; raises `NoDecisionError` like any other."""
         await probe(self.opa, self.policies, seconds=seconds)
-
-
-def verdict_of(decision: Decision) -> Verdict:
-    """Return the strongest thing that came of it."""
-    if not decision.allowed:
-        return "deny"
-    actions = {violation.action for violation in decision.violations}
-    # What break-glass overrode was told to the caller.
-    if decision.break_glass or "warn" in actions:
-        return "warn"
-    return "audit" if actions else "allow"
 
 
 class _Case:

@@ -10,6 +10,7 @@ PortcullisError
 ├── UnreadableError      a part of an object that cannot be understood; becomes a fact, and Rego denies on it
 ├── ClusterError         the API server refused, or did not answer (has the HTTP status and the reason)
 ├── DemoError            the demo cannot be shown
+├── HistoryError         the history cannot be opened, written or read
 └── NoDecisionError      whatever keeps us from a whole decision; the request is denied
 
 A message says what happened and what to do about it. A denial is no error: it is a `Decision`.
@@ -79,6 +80,10 @@ class ClusterError(PortcullisError):
 
 class DemoError(PortcullisError):
     """The demo cannot be shown."""
+
+
+class HistoryError(PortcullisError):
+    """The history cannot be opened, written or read."""
 
 
 Cause = Literal["unreachable", "late", "revision", "failed", "undecided", "facts", "unforeseen"]

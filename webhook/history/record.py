@@ -9,10 +9,21 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from webhook.errors import Cause
-from webhook.model import Violation, Writer
+from webhook.model import Decision, Violation, Writer
 
 Route = Literal["validate", "mutate"]
 Verdict = Literal["allow", "deny", "warn", "audit", "error"]
+
+
+def verdict_of(decision: Decision) -> Verdict:
+    """Return the strongest thing that came of it."""
+    if not decision.allowed:
+        return "deny"
+    actions = {violation.action for violation in decision.violations}
+    # What break-glass overrode was told to the caller.
+    if decision.break_glass or "warn" in actions:
+        return "warn"
+    return "audit" if actions else "allow"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,127 @@
+"""What goes into the history and what comes out: frozen, no I/O."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from webhook.errors import Cause
+from webhook.history.record import Record, Route, Verdict
+from webhook.model import Violation, Writer
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """
+    A decision to keep.
+
+    `document` is its document as JSON with nothing but `request.time` taken out, empty for none; `asked` is that time
+    as it stood there, empty for that of the record's own document.
+    """
+
+    record: Record
+    document: bytes = b""
+    asked: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """
+    Which decisions are asked for; what is None is not filtered by.
+
+    `since` (included) and `until` (not) are RFC 3339. `tenants` are the keys of those whose decisions may be seen, None
+    for all; `others` says whether also those that concern no tenant. With `after` it is the decisions after that
+    cursor, oldest first; otherwise the newest first.
+    """
+
+    namespace: str | None = None
+    user: str | None = None
+    rule: str | None = None
+    verdict: Verdict | None = None
+    since: str | None = None
+    until: str | None = None
+    limit: int | None = None
+    tenants: frozenset[str] | None = None
+    others: bool = False
+    after: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A decision that was kept: the fields of its `Record`, and where it stands among the others."""
+
+    cursor: int
+    decision_id: str
+    time: str
+    route: Route
+    user: str
+    operation: str
+    group: str
+    kind: str
+    namespace: str
+    name: str
+    uid: str
+    verdict: Verdict
+    rules: tuple[str, ...]
+    ran: tuple[str, ...]
+    violations: tuple[Violation, ...]
+    revision: str
+    dry_run: bool
+    break_glass: bool
+    authenticated: bool
+    milliseconds: float
+    reason: str
+    cause: Cause | None
+    tenants: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded(Row):
+    """A decision with its document as JSON, empty where there was none."""
+
+    document: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """The decision that let a state of an object in."""
+
+    decision_id: str
+    user: str
+    time: str
+    break_glass: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRevision:
+    """
+    A state of an object that was kept: the fields of its `Revision`, and more.
+
+    `until` is when the next was seen, None while it stands. `admission` is None where no decision is known that let it
+    in: it stood before there was a history, or came while the gate was open.
+    """
+
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+    uid: str
+    version: str
+    seen: str
+    until: str | None
+    gone: bool
+    content: Mapping[str, Any] | None
+    writers: tuple[Writer, ...]
+    tenants: tuple[str, ...]
+    admission: Admission | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """How much went."""
+
+    decisions: int = 0
+    documents: int = 0
+    revisions: int = 0
+
+    def __add__(self, more: "Pruned") -> "Pruned":
+        return Pruned(self.decisions + more.decisions, self.documents + more.documents, self.revisions + more.revisions)
