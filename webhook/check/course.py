@@ -26,8 +26,10 @@ from webhook.decision.document import Document
 from webhook.errors import NoDecisionError
 from webhook.model import Decision
 
-WINDOW = 256
+WINDOW = 64
 """So many objects are asked about at once."""
+AT_ONCE = 3
+"""So many such questions are under way at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +83,26 @@ class Course:
         for each in order:
             self.ground.expect(each.written.thing.namespace)
         for phase, every in groupby(order, key=lambda step: step.phase):
-            for window in windows(every):
-                await self._window(window, quota=WINDOW if phase == LAST else 1)
-                for room in window if phase == LAST else ():
+            await self._phase(windows(every), last=phase == LAST)
+
+    async def _phase(self, every: Iterator[dict[str, list[Step]]], *, last: bool) -> None:
+        """Judge what comes at one time: a few windows side by side, for one is gathered while OPA thinks of another."""
+
+        async def work() -> None:
+            for window in every:
+                rooms = tuple(window)
+                await self._window(window, quota=WINDOW if last else 1)
+                for room in rooms if last else ():
                     # Nobody asks about what stands there any more.
                     self.ground.forget(room)
+
+        working = [asyncio.create_task(work()) for _ in range(AT_ONCE)]
+        try:
+            await asyncio.gather(*working)
+        finally:
+            for each in working:
+                each.cancel()
+            await asyncio.gather(*working, return_exceptions=True)
 
     async def _window(self, rooms: dict[str, list[Step]], *, quota: int) -> None:
         ahead = dict.fromkeys(rooms, quota)
