@@ -10,6 +10,7 @@ from webhook.cli.check import check
 from webhook.cli.controller import controller
 from webhook.cli.demo import demo
 from webhook.cli.explain import explain
+from webhook.cli.history import history
 from webhook.cli.review import review
 from webhook.cli.rules import rules
 from webhook.cli.scan import scan
@@ -47,6 +48,7 @@ app.command()(check)
 app.command()(demo)
 app.command()(explain)
 app.command()(review)
+app.add_typer(history)
 app.command()(rules)
 app.command()(scan)
 app.command()(uninstall)

@@ -65,7 +65,9 @@ class _Reached:
         rule = self.rules[".".join(schemata.module.package), name]
         first = self.definitions[schemata.numbers.get(mutant.definition.span, -1)]
         likely = first | rule if name in schemata.probed() else set(self.tests)
-        return [self.tests[each] for each in sorted(likely, key=lambda each: (each not in first, self.tests[each].time))]
+        return [
+            self.tests[each] for each in sorted(likely, key=lambda each: (each not in first, self.tests[each].time))
+        ]
 
 
 async def kill(tool: RegoTool, folder: Path, modules: Sequence[Module], chosen: Iterable[str]) -> Killing:
