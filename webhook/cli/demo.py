@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Annotated, Any
 
 import aiohttp
 import typer
@@ -28,27 +28,35 @@ from webhook.settings import bundled_examples, environment
 START_SECONDS = 60.0
 
 
-def demo() -> None:
+def demo(
+    *,
+    history: Annotated[
+        str,
+        typer.Option(help="Where to record what is decided: sqlite:///PATH.", show_default="nowhere"),
+    ] = "",
+) -> None:
     """
     Start the webhook on the example tree, send it AdmissionReviews over TLS, and show each answer.
 
     Exits with 1 if an answer is not what the demo says. Example: portcullis demo
+
+    Example, something to replay: portcullis demo --history sqlite:///demo.db
     """
     console = Console(highlight=False, soft_wrap=True)
     # First of all, for it may have to be built, which takes minutes and is told as it goes.
     find_opa(environment(), say=lambda line: console.print(f"  {line}", style="dim"))
     with TemporaryDirectory(prefix="portcullis-demo-") as folder:
-        wrong = asyncio.run(_show(console, Path(folder)))
+        wrong = asyncio.run(_show(console, Path(folder), history))
     if wrong:
         console.print(f"\n{wrong} of {len(SCENES)} answers are not what this demo says", style="bold red")
         raise typer.Exit(1)
     console.print(f"\n{len(SCENES)} answers, all as said. The webhook and its OPA have ended; nothing is left running.")
 
 
-async def _show(console: Console, folder: Path) -> int:
+async def _show(console: Console, folder: Path, history: str) -> int:
     """Play every scene; return how many answers are not what the scene says."""
     begin = time.monotonic()
-    async with _webhook(folder) as url, _client(folder) as client:
+    async with _webhook(folder, history) as url, _client(folder) as client:
         seconds = time.monotonic() - begin
         console.print(f"The webhook answers on {url}, its OPA beside it, {seconds:.1f} s after its start.")
         console.print(f"Its tree is {_relative(bundled_examples())}:")
@@ -132,7 +140,7 @@ class _Log:
 
 
 @asynccontextmanager
-async def _webhook(folder: Path) -> AsyncIterator[str]:
+async def _webhook(folder: Path, history: str) -> AsyncIterator[str]:
     """Run `portcullis serve` as a process of its own until the end, and return its address."""
     command = [
         sys.executable,
@@ -143,6 +151,7 @@ async def _webhook(folder: Path) -> AsyncIterator[str]:
         str(bundled_examples()),
     ]
     command += ["--host", "127.0.0.1", "--port", "0", "--cert-dir", str(folder / "certs")]
+    command += ["--history", history] if history else []
     log = _Log(folder / "log")
     # Settings of the shell must not change what the demo shows.
     own = {
