@@ -65,8 +65,8 @@ def test_lines_are_right_in_a_rendering_and_in_a_list(check: Checks) -> None:
     lines = HELM.splitlines()
     found = {(each.thing.name, each.rule): lines[each.line - 1][each.column - 1 :] for each in check(HELM)}
     assert found == {
-        ("web", "guardrail/from-anywhere"): "- ports: [{port: 80}]",
+        ("web", "guardrail/from-anywhere"): "ports: [{port: 80}]",
         ("with.dot", "baseline/managed-policy"): "name: with.dot",
-        ("with.dot", "guardrail/protected-cidr"): "- to:",
+        ("with.dot", "guardrail/protected-cidr"): "to:",
         ("with.dot", "guardrail/to-anywhere"): "egress:",
     }
