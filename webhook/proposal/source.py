@@ -114,7 +114,9 @@ class Reader:
         if text.startswith("(") and self._text.startswith(text, begin - 1):
             begin -= 1
         if not self._text.startswith(text, begin):
-            raise PolicyError(f"{self._file}:{place['row']}:{place['col']}: OPA sees there what the file has not: {text}")
+            raise PolicyError(
+                f"{self._file}:{place['row']}:{place['col']}: OPA sees there what the file has not: {text}"
+            )
         return Span(begin, begin + len(text))
 
     def line(self, node: Node) -> str:
