@@ -27,7 +27,7 @@ def read_document(piece: Piece) -> tuple[Any, Place, Mapping[Steps, Place]]:
 
 
 class Positions(Mapping[Steps, Place]):
-    """The positions in a document, looked for when the first is asked for: most are never, and they take the longest."""
+    """The positions in a document, looked for when the first is asked for: most never are, and they take longest."""
 
     def __init__(self, piece: Piece) -> None:
         self._piece = piece

@@ -49,10 +49,13 @@ def pieces(file: Path, text: str) -> Iterator[Piece | ManifestError]:
         place = _moved(place, text[at:start])
         yield Piece(JSON_ESCAPE.sub(_character, text[start:end]), place, (value,))
         place, at = _moved(place, text[start:end]), end
-    # kubectl goes on in YAML, on the next line if this one is over.
+    few = False
+    # kubectl goes on in YAML, on the next line if this one is over; for that it wants to see four bytes.
     if count and (skipped := TO_LINE_END.match(text, at)):
+        seen = skipped.end() - skipped[0].endswith("\n")
+        few = len(text[seen : seen + 4].encode()) < 4
         place, at = _moved(place, skipped[0]), skipped.end()
-    if count > 1 and text[at:].strip():
+    if (count > 1 or few) and text[at:].strip():
         yield ManifestError(file, place[0] + 1, place[1] + 1, "not JSON, as what stands before it is")
     else:
         yield from _yaml_pieces(file, text[at:], place)

@@ -1,7 +1,7 @@
 """
 The quick way through a YAML document that has nothing unusual in it, which is nearly every one.
 
-libyaml composes the nodes, and the scalars go the same way as in `documents`. Whatever is not plain here (anchors, tags,
+libyaml composes the nodes, and scalars go the same way as in `documents`. Whatever is not plain here (anchors, tags,
 merges, a key twice, great depth or size, anything wrong) is left to the careful reader, which alone says what is wrong.
 """
 
