@@ -22,8 +22,8 @@ async def own_opa(
     It may not answer yet: see `OpaProcess.ready`. It verifies the bundle by a key that is made here, in memory, and
     whose private half is gone by the time OPA starts. Raises `OpaError` or `PolicyError`.
     """
-    with _scratch() as scratch:
-        await asyncio.to_thread(check_policies, binary, bundle, scratch)
+    with scratch() as folder:
+        await asyncio.to_thread(check_policies, binary, bundle, folder)
     async with (
         OpaProcess(binary, bundle.signed(), log=tell, ended=ended) as process,
         LocalOpa(socket=process.socket) as opa,
@@ -32,7 +32,8 @@ async def own_opa(
 
 
 @contextmanager
-def _scratch() -> Iterator[Path]:
+def scratch() -> Iterator[Path]:
+    """Make a folder to check policies in, and remove it; raises `PolicyError` where there is no place for one."""
     try:
         folder = TemporaryDirectory(prefix="portcullis-", ignore_cleanup_errors=True)
     except OSError as error:

@@ -11,6 +11,7 @@ from webhook.cli.controller import controller
 from webhook.cli.demo import demo
 from webhook.cli.explain import explain
 from webhook.cli.review import review
+from webhook.cli.history import history
 from webhook.cli.rules import rules
 from webhook.cli.scan import scan
 from webhook.cli.serve import serve
@@ -48,6 +49,7 @@ app.command()(check)
 app.command()(demo)
 app.command()(explain)
 app.command()(review)
+app.add_typer(history)
 app.command()(rules)
 app.command()(scan)
 app.command()(uninstall)

@@ -7,14 +7,16 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-from webhook.decision.bundle import Bundle, check_policies, read_policies
+from webhook.cli.child import scratch
+from webhook.decision.bundle import Bundle, check_policies
 from webhook.decision.opa import LocalOpa
 from webhook.decision.process import Bounds, OpaProcess
 from webhook.decision.reads import reads
-from webhook.errors import HistoryError, OpaError, PolicyError
+from webhook.errors import HistoryError, OpaError, PolicyError, SettingsError
+from webhook.exemption import read_time
+from webhook.history.store import opened
 from webhook.replay.file import SUFFIXES, RecordFile
 from webhook.replay.replay import Side, replayed, whole
 from webhook.replay.tally import Flip, Recorded, Replay, Unused
@@ -37,15 +39,15 @@ class Asked:
     """
     What is to be replayed.
 
-    `history` is a URL, or the path of a file of records; `base` and `head` are folders that hold `portcullis/`.
-    `since` (included) and `until` (not) are aware times.
+    `history` is a URL, or the path of a file of records. `since` (included) and `until` (not) are RFC 3339, None for
+    no bound.
     """
 
     history: str
-    base: Path
-    head: Path
-    since: datetime | None = None
-    until: datetime | None = None
+    base: Bundle
+    head: Bundle
+    since: str | None = None
+    until: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,38 +96,38 @@ async def play(asked: Asked, opa: Path, told: Callable[[int], None]) -> Played:
     """
     Decide what was recorded again, under both revisions; `told` hears how many are done.
 
-    Raises `HistoryError` where the records cannot be read, `OpaError` where an OPA fails, and `PolicyError` or
-    `OpaError` where the rules of the base cannot decide; of a head that cannot it is said why.
+    Raises `SettingsError` for a time that is none, `HistoryError` where the records cannot be read, `OpaError` where an
+    OPA fails, and either or `PolicyError` where the rules of the base cannot decide; of a head that cannot it is said
+    why.
     """
-    base = read_policies(asked.base)
+    if asked.head.policies.revision == asked.base.policies.revision:
+        return Played(skipped="the rules are the same on both sides, and so is what they decide")
     async with AsyncExitStack() as stack:
+        records = await stack.enter_async_context(_records(asked))
+        before = await stack.enter_async_context(_side(opa, asked.base, "base"))
         try:
-            head = read_policies(asked.head)
-            if head.policies.revision == base.policies.revision:
-                return Played(skipped="the rules are the same on both sides, and so is what they decide")
-            after = await stack.enter_async_context(_head(opa, head))
+            after = await stack.enter_async_context(_head(opa, asked.head))
         except (PolicyError, OpaError) as error:
             return Played(failed=f"the rules of the change cannot decide: {error}")
-        before = await stack.enter_async_context(_side(opa, base, "base"))
-        return await _played(asked, before, after, told)
+        replay = await replayed(records.batches, before, after, told)
+    return _sure(replay, records.notes())
 
 
-async def _played(asked: Asked, base: Side, head: Side, told: Callable[[int], None]) -> Played:
-    async with _records(asked) as (batches, notes):
-        replay = await replayed(batches, base, head, told)
-    if replay.records and not replay.replayed:
+def _sure(replay: Replay, notes: tuple[str, ...]) -> Played:
+    meant = replay.records - replay.unused.get("dry_run", 0)
+    if meant and not replay.replayed:
         raise HistoryError(
-            f"none of the {replay.records:,} decisions in {asked.history} can be replayed "
-            f"({', '.join(_unused(replay))}): record their documents, as `portcullis serve --history` does"
+            f"none of the {meant:,} decisions in the history can be made again "
+            f"({', '.join(_unused(replay))}): have `portcullis serve --history` record them"
         )
-    return Played(replay, notes=(*_remarkable(replay), *notes()))
+    return Played(replay, notes=(*_remarkable(replay), *notes))
 
 
 @asynccontextmanager
 async def _head(opa: Path, bundle: Bundle) -> AsyncIterator[Side]:
     """Run an OPA with rules that nobody has looked at yet, once they have passed the checks that `serve` makes."""
-    with TemporaryDirectory(prefix="portcullis-", ignore_cleanup_errors=True) as scratch:
-        await asyncio.to_thread(check_policies, opa, bundle, Path(scratch))
+    with scratch() as folder:
+        await asyncio.to_thread(check_policies, opa, bundle, folder)
     async with _side(opa, bundle, "head") as side:
         yield side
 
@@ -151,30 +153,52 @@ async def _side(opa: Path, bundle: Bundle, name: str) -> AsyncIterator[Side]:
         yield side
 
 
+@dataclass(frozen=True, slots=True)
+class _Records:
+    """What was recorded, in batches, and what is to be said of it once it has been read."""
+
+    batches: AsyncIterator[Sequence[Recorded]]
+    notes: Callable[[], tuple[str, ...]]
+
+
 @asynccontextmanager
-async def _records(
-    asked: Asked,
-) -> AsyncIterator[tuple[AsyncIterator[Sequence[Recorded]], Callable[[], tuple[str, ...]]]]:
-    """Open what was recorded; with it comes what is to be said of it once it has been read."""
-    path = Path(asked.history)
-    if path.suffix in SUFFIXES:
-        file = RecordFile(path, since=asked.since, until=asked.until)
-        yield file.batches(), partial(_of_file, file, path)
+async def _records(asked: Asked) -> AsyncIterator[_Records]:
+    """Open what was recorded."""
+    since, until = _time(asked.since, "--since"), _time(asked.until, "--until")
+    if "://" in asked.history:
+        async with opened(asked.history, migrate=False) as store:
+            span = (each.isoformat() if each else None for each in (since, until))
+            yield _Records(store.recorded(*span), tuple)
         return
-    raise HistoryError("no store yet")
+    path = Path(asked.history)
+    if path.suffix not in SUFFIXES:
+        raise HistoryError(
+            f"--history {asked.history!r} is neither a URL (sqlite:///PATH, postgresql://…) nor a file of records, "
+            f"whose name ends in {' or '.join(sorted(SUFFIXES))}"
+        )
+    file = RecordFile(path, since=since, until=until)
+    yield _Records(file.batches(), partial(_of_file, file, path))
+
+
+def _time(text: str | None, flag: str) -> datetime | None:
+    if text is None:
+        return None
+    found = read_time(text)
+    if found is None:
+        raise SettingsError(f"{flag} {text!r} is no time: give it as 2026-11-21T12:00:00Z")
+    return found
 
 
 def _of_file(file: RecordFile, path: Path) -> tuple[str, ...]:
-    whole = f"{path} is a file: whoever can write to it says what was recorded; a history that `serve` keeps is surer"
-    unfinished = f"the last line of {path} is not whole and was left out: it is being written, or was cut off"
+    whole = f"the records are those of {path}: whoever can write to that file says what was recorded"
+    unfinished = f"the last line of {path} is not whole and is left out: it is being written, or was cut off"
     return (whole, unfinished) if file.unfinished else (whole,)
 
 
 def _remarkable(replay: Replay) -> Iterator[str]:
     """Say what else has to be known of a replay."""
-    if not replay.records:
-        yield "there is no decision in the history: nothing was decided again, so this says nothing about the change"
-        return
+    if not replay.replayed:
+        yield "there is no decision in the history: nothing was decided again, and this says nothing of the change"
     if unused := _unused(replay):
         yield f"not decided again: {', '.join(unused)}"
     if replay.filled:

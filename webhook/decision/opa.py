@@ -82,10 +82,18 @@ class _Mutation(TypedDict):
     changes: tuple[Change, ...]
 
 
+class Readable(TypedDict):
+    """Whose records somebody may read: the keys of tenants, and whether `others`, which concern no tenant."""
+
+    tenants: frozenset[str]
+    others: bool
+
+
 _DECISION = TypeAdapter(_Decision)
 _MUTATION = TypeAdapter(_Mutation)
 _MANY = TypeAdapter(dict[str, Any])
 _HELD = TypeAdapter(dict[str, frozenset[str]])
+_READABLE = TypeAdapter(Readable)
 
 
 class LocalOpa(AsyncOpaClient):  # type: ignore[misc]  # the client ships no types
@@ -217,6 +225,12 @@ async def held(opa: Opa, user: User, tenants: Mapping[str, Tenant], *, seconds: 
     Raises `NoDecisionError` like `decide`; it is no decision, and no request is let pass by it.
     """
     return _read(_HELD, await _ask(opa, {"user": user, "tenants": tenants}, "portcullis.roles/held", seconds))
+
+
+async def readable(opa: Opa, user: User, tenants: Mapping[str, Tenant], *, seconds: float) -> Readable:
+    """Return whose records `user` may read; raises `NoDecisionError` like `decide`."""
+    asked = {"user": user, "tenants": tenants}
+    return _read(_READABLE, await _ask(opa, asked, "portcullis.history/visible", seconds))
 
 
 async def _ask(opa: Opa, document: Asked, path: str, seconds: float) -> Any:
