@@ -10,8 +10,8 @@ from webhook.cli.check import check
 from webhook.cli.controller import controller
 from webhook.cli.demo import demo
 from webhook.cli.explain import explain
-from webhook.cli.review import review
 from webhook.cli.history import history
+from webhook.cli.review import review
 from webhook.cli.rules import rules
 from webhook.cli.scan import scan
 from webhook.cli.serve import serve
