@@ -179,19 +179,34 @@ def test_a_base_that_reads_what_is_gone_decides(file: Path, bundle: Bundle, opa_
 
 def test_a_change_does_not_say_for_itself_how_it_is_replayed(file: Path, bundle: Bundle, opa_binary: Path) -> None:
     """The way in which many are decided on is ours: one that says that nothing changed is not asked."""
-    lie = b"package portcullis.batch\n\ndecisions := {}\n"
     loosened = changed(bundle, LOOSENED)
+    lie = b"package portcullis.batch\n\ndecisions := {}\n"
     head = Bundle({**loosened.files, "portcullis/batch/batch.rego": lie}, loosened.policies)
     assert played(opa_binary, str(file), bundle, head).opened
-    beside = Bundle({**loosened.files, "portcullis/more.rego": lie}, loosened.policies)
-    both = played(opa_binary, str(file), bundle, beside)
-    assert both.opened or both.failed
 
 
-@pytest.mark.parametrize("suffix", [".jsonl", ".ndjson"])
-def test_a_history_that_is_empty_is_said_to_be(suffix: str, tmp_path: Path, bundle: Bundle, opa_binary: Path) -> None:
+def beside(bundle: Bundle, lie: bytes) -> Bundle:
+    """Return loosened rules with a file that would say for itself what is decided on many documents."""
+    loosened = changed(bundle, LOOSENED)
+    return Bundle(
+        {**loosened.files, "portcullis/beside.rego": b"package portcullis.batch\n\n" + lie}, loosened.policies
+    )
+
+
+def test_a_decision_that_is_put_among_others_is_refused(file: Path, bundle: Bundle, opa_binary: Path) -> None:
+    """What is decided on many documents is one value, which no other file adds to."""
+    head = beside(bundle, b'decisions["0"] := {"allowed": false}')
+    assert "rule data.portcullis.batch.decisions conflicts with" in played(opa_binary, str(file), bundle, head).failed
+
+
+def test_decisions_that_contradict_ours_are_asked_for_one_by_one(file: Path, bundle: Bundle, opa_binary: Path) -> None:
+    """Then nobody but the rules is asked, and what flips is found."""
+    assert played(opa_binary, str(file), bundle, beside(bundle, b"decisions := {}")).opened
+
+
+def test_a_history_that_is_empty_is_said_to_be(tmp_path: Path, bundle: Bundle, opa_binary: Path) -> None:
     """Nothing decided again is not the same as nothing that flips."""
-    (empty := tmp_path / f"none{suffix}").touch()
+    (empty := tmp_path / "none.ndjson").touch()
     found = played(opa_binary, str(empty), bundle, changed(bundle, UNRELATED))
     assert "there is no decision in the history: nothing was decided again" in found.notes[0]
 

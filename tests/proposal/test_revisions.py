@@ -215,7 +215,7 @@ def test_a_missing_git_is_told(repository: Repository) -> None:
 
 def test_a_folder_outside_is_refused(repository: Repository) -> None:
     """A review compares what is in the folder."""
-    with pytest.raises(ProposalError, match="--tenancy .* is outside of"):
+    with pytest.raises(ProposalError, match=r"--tenancy .* is outside of"):
         within(repository.folder.parent / "other", repository.folder, "--tenancy")
 
 

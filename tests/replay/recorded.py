@@ -16,7 +16,8 @@ NAMESPACE_POLICY = "portcullis/rules/rbac/namespace_policy/namespace_policy.rego
 LOOSENED = b'\nallowed if input.user.name == "bo"\n'
 TIGHTENED = b"""
 deny contains result.violation(rego.metadata.chain(), $"{asked.line}: nobody deletes") if {
-	kinds.covers("namespace policies", input.request.kind)
+	endswith(input.request.kind.kind, "Policy")
+	input.places.old.namespace
 	input.request.operation == "DELETE"
 }
 """

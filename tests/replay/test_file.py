@@ -115,5 +115,5 @@ def test_a_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
         async for _ in RecordFile(tmp_path / "none.jsonl").batches():
             pass
 
-    with pytest.raises(HistoryError, match="none.jsonl cannot be read: No such file"):
+    with pytest.raises(HistoryError, match=r"none\.jsonl cannot be read: No such file"):
         asyncio.run(every())

@@ -5,8 +5,8 @@ from typing import Any
 import orjson
 import pytest
 
-from webhook.replay.shape import as_known
 from tests.replay.recorded import Kept
+from webhook.replay.shape import as_known
 
 Json = dict[str, Any]
 
@@ -31,7 +31,7 @@ def test_what_is_missing_is_filled_in_at_any_depth(history: tuple[Kept, ...]) ->
     known, filled = as_known(orjson.dumps(read))
     found = orjson.loads(known)
     assert filled
-    assert found["later"], found["object"]["status"] == ({"a": [1]}, {"b": 2})
+    assert (found["later"], found["object"]["status"]) == ({"a": [1]}, {"b": 2})
     assert found["cover"] is None
     filled_in = next(iter(found["tenants"].values()))
     assert (filled_in["baselines"], filled_in["guardrails"]) == ([], {})

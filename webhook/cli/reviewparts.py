@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from webhook.cli.records import recorded
+from webhook.cli.replaying import Asked as Recorded
+from webhook.cli.replaying import play
 from webhook.cli.reviewsides import Ready, Rules
 from webhook.errors import PolicyError
 from webhook.proposal import flips, gate, tenancy
@@ -13,11 +14,10 @@ from webhook.proposal.checking import Checking
 from webhook.proposal.manifests import NAME as MANIFESTS
 from webhook.proposal.manifests import TITLE as MANIFESTS_TITLE
 from webhook.proposal.manifests import Written, judge_manifests
-from webhook.proposal.part import Part, not_applicable
+from webhook.proposal.part import Part, not_applicable, not_done
+from webhook.proposal.rego import judge_rego
 from webhook.proposal.revisions import Side, changed
 from webhook.proposal.tenancy import Ruled, judge_tenancy
-from webhook.replay.replay import Side as ReplaySide
-from webhook.replay.replay import replayed
 
 Tell = Callable[[str], None]
 UNCHANGED = "the same on both sides"
@@ -50,8 +50,6 @@ async def rego(_: Asked, sides: Ready, tell: Tell) -> Part:
         return not_applicable(gate.NAME, gate.TITLE, UNCHANGED)
     if not sides.compared.head.has(folder):
         return not_applicable(gate.NAME, gate.TITLE, f"{folder} is gone, so the bundled rules count")
-    from webhook.proposal.rego import judge_rego  # noqa: PLC0415
-
     tell("judging the Rego")
     before = sides.compared.base.root / folder
     report = await judge_rego(
@@ -70,18 +68,13 @@ async def replay(asked: Asked, sides: Ready, tell: Tell) -> Part:
     base, head = _rules(sides, sides.compared.base), _rules(sides, sides.compared.head)
     if sides.doubt:
         raise PolicyError(f"the rules of the base cannot be asked: {sides.doubt}")
-    if base.bundle.policies == head.bundle.policies:
-        return not_applicable(
-            flips.NAME, flips.TITLE, "the rules are the same, so no decision could come out otherwise"
-        )
-    before, after = (_side(each) for each in (base, head))
-    async with recorded(asked.history, asked.since, asked.until) as batches:
-        found = await replayed(batches, before, after, lambda done: tell(f"{done} recorded decisions"))
-    return flips.judge_replay(found)
-
-
-def _side(rules: Rules) -> ReplaySide:
-    return ReplaySide(rules.opa, rules.bundle.policies)
+    wanted = Recorded(asked.history, base.bundle, head.bundle, asked.since, asked.until)
+    played = await play(wanted, sides.opa, lambda done: tell(f"{done:,} recorded decisions"))
+    if played.skipped:
+        return not_applicable(flips.NAME, flips.TITLE, played.skipped)
+    if played.replay is None:
+        return not_done(flips.NAME, flips.TITLE, played.failed)
+    return flips.judge_replay(played.replay, played.notes, told=played.as_json())
 
 
 async def tree(_: Asked, sides: Ready, tell: Tell) -> Part:

@@ -110,6 +110,11 @@ def check_policies(opa: Path, bundle: Bundle, scratch: Path) -> None:
     `scratch` is an empty folder to write into: what is checked is what will be served, whatever becomes of the files
     since. Raises `PolicyError` with what OPA said.
     """
+    _run([str(opa), "check", *lay_for_check(opa, bundle, scratch)], cwd=scratch)
+
+
+def lay_for_check(opa: Path, bundle: Bundle, scratch: Path) -> list[str]:
+    """Write into `scratch` what the check needs, and return the arguments of `opa check` there; raises `PolicyError`."""
     capabilities = allowed_capabilities(_run([str(opa), "capabilities", "--current"]))
     try:
         for name, content in bundle.files.items():
@@ -120,8 +125,7 @@ def check_policies(opa: Path, bundle: Bundle, scratch: Path) -> None:
     except OSError as error:
         raise PolicyError(f"the policies cannot be laid ready for their check: {error}") from error
     # Relative paths, so that what OPA says names the files as their owner knows them.
-    options = ["--strict", "--schema", "input.json", "--capabilities", "capabilities.json"]
-    _run([str(opa), "check", *options, "portcullis"], cwd=scratch)
+    return ["--strict", "--schema", "input.json", "--capabilities", "capabilities.json", "portcullis"]
 
 
 def allowed_capabilities(current: bytes) -> bytes:

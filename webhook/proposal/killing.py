@@ -9,7 +9,7 @@ and the first that fails ends it. Which those are is found beforehand by one run
 import base64
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,10 +18,12 @@ from typing import Any
 import orjson
 
 from webhook.errors import PolicyError
+from webhook.proposal.compiled import errors_of
 from webhook.proposal.mutants import Mutant, mutants_of
-from webhook.proposal.regotool import RegoTool, Said
+from webhook.proposal.regotool import RegoTool
 from webhook.proposal.schemata import AS_IS, Schemata
 from webhook.proposal.source import Module
+from webhook.proposal.tested import FAILED, results_of
 
 LONGEST = "60s"
 """That the tests may take with one mutant, all together. Longer is an error, never a mutant that is killed."""
@@ -65,9 +67,12 @@ class _Reached:
         rule = self.rules[".".join(schemata.module.package), name]
         first = self.definitions[schemata.numbers.get(mutant.definition.span, -1)]
         likely = first | rule if name in schemata.probed() else set(self.tests)
-        return [
-            self.tests[each] for each in sorted(likely, key=lambda each: (each not in first, self.tests[each].time))
-        ]
+        own = f"data.{'.'.join(schemata.module.package)}"
+
+        def late(path: str) -> tuple[bool, bool, int]:
+            return path not in first, not path.startswith(own), self.tests[path].time
+
+        return [self.tests[each] for each in sorted(likely, key=late)]
 
 
 async def kill(tool: RegoTool, folder: Path, modules: Sequence[Module], chosen: Iterable[str]) -> Killing:
@@ -123,9 +128,9 @@ class _Scratch:
     async def reached(self) -> _Reached:
         """Run every test once on the modules as they are, and return what each of them comes to."""
         said = await self._tool.run("test", "--format", "json", ".", folder=self._lay("said", said=True))
-        results = _results(said)
+        results = results_of(said)
         reached = _Reached({_path(each): _test(each) for each in results})
-        if said.status or any(_FAILED & each.keys() for each in results):
+        if said.status or any(FAILED & each.keys() for each in results):
             raise PolicyError(f"with guards around their definitions the rules fail their tests: {_first(results)}")
         for each in results:
             # A rule's name is told without its package, so it counts for all rules of that name.
@@ -142,9 +147,9 @@ class _Scratch:
         self._mutated = self._lay("mutated", said=False)
         self._mutants = self._mutated / "mutants"
         self._mutants.mkdir()
-        found = set()
+        found: set[int] = set()
         for at, schemata in enumerate(self._schemata):
-            found |= self._of_defaults(schemata)
+            found |= schemata.defaults
             for number, text in schemata.clones():
                 name = f"{number}.rego" if number != AS_IS else f"as_is_{at}.rego"
                 (self._mutants / name).write_text(text)
@@ -154,10 +159,6 @@ class _Scratch:
             for number in broken:
                 (self._mutants / f"{number}.rego").unlink()
         return found
-
-    @staticmethod
-    def _of_defaults(schemata: Schemata) -> set[int]:
-        return set(schemata.defaults)
 
     async def _broken(self, numbers: Sequence[int]) -> set[int]:
         """Return mutants that do not compile, not always all of them; none only if there is none."""
@@ -188,14 +189,14 @@ class _Scratch:
         said = await self._tool.run(
             "test", "--format", "json", "--timeout", LONGEST, "--run", run, ".", folder=self._mutated
         )
-        results = {int(each["name"].removeprefix("test_")): each for each in _results(said)}
+        results = {int(each["name"].removeprefix("test_")): each for each in results_of(said)}
         if results.keys() != compiled | {AS_IS}:
             raise PolicyError(f"opa test ran {len(results)} mutants of {len(compiled)}: {_first(results.values())}")
         if late := [each for each in results.values() if "cancel" in str(each.get("error", ""))]:
             raise PolicyError(f"with a mutant the tests take longer than {LONGEST}: {late[0]['error']}")
-        if _FAILED & results.pop(AS_IS).keys():
+        if FAILED & results.pop(AS_IS).keys():
             raise PolicyError("with each definition replaced by a copy of itself the rules fail their tests")
-        return {number for number, each in results.items() if not _FAILED & each.keys()}
+        return {number for number, each in results.items() if not FAILED & each.keys()}
 
     def _asked(self, compiled: set[int], reached: _Reached) -> Iterable[str]:
         """Yield the text of the tests, one for each mutant."""
@@ -218,31 +219,9 @@ class _Scratch:
                 yield _asking(number, key, {} if definition is None else {f"d{definition}": True})
 
 
-_FAILED = {"fail", "error", "skip"}
-
-
 def _asking(number: int, passes: str, off: Mapping[str, bool]) -> str:
     mutant = orjson.dumps({"id": number, "off": off}).decode()
     return f"test_{number} if {passes} with data.mutant as {mutant}\n\n"
-
-
-def errors_of(said: Said) -> list[dict[str, Any]]:
-    """Return the errors that OPA printed as JSON, on whichever of its outputs; at least one."""
-    for text in (said.err, said.out):
-        try:
-            errors = orjson.loads(text)["errors"]
-        except (orjson.JSONDecodeError, KeyError, TypeError):
-            continue
-        if isinstance(errors, list) and errors and all(isinstance(each, dict) for each in errors):
-            return errors
-    raise said.unreadable()
-
-
-def _results(said: Said) -> list[dict[str, Any]]:
-    results = said.document()
-    if said.status not in {0, 2} or not isinstance(results, list) or not results:
-        raise said.unreadable()
-    return results
 
 
 def _path(result: Mapping[str, Any]) -> str:
@@ -254,4 +233,4 @@ def _test(result: Mapping[str, Any]) -> _Test:
 
 
 def _first(results: Iterable[Mapping[str, Any]]) -> str:
-    return next((_path(each) for each in results if _FAILED & each.keys()), "none of them failed")
+    return next((_path(each) for each in results if FAILED & each.keys()), "none of them failed")

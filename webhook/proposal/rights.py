@@ -5,15 +5,11 @@ A place is a namespace, by its name, or a tenant (`Workspace checkout`). What a 
 each side as well (`probes`), so that a change to either is seen.
 """
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import Any
 
-from webhook.decision.document import User
-from webhook.decision.opa import Opa, held
 from webhook.model import Subject
 from webhook.proposal.probes import READ, Rights
 from webhook.tenancy.tree import Tree
@@ -23,9 +19,6 @@ Held = Mapping[Subject, Mapping[str, frozenset[str]]]
 Site = tuple[str, tuple[str, ...]]
 """What kind of place it is, and the keys of the tenants that it is in, nearest first."""
 
-HELD_SECONDS = 60.0
-AT_ONCE = 4
-_MEMBER = "portcullis:review:member"
 SHOWN = 8
 """So many places are named in a message; JSON has all."""
 
@@ -54,6 +47,11 @@ class View:
             found[READ] = frozenset(_called(role, key) for role, key in roles)
         return {right: by for right, by in found.items() if by}
 
+    def roles(self, subject: Subject) -> frozenset[str]:
+        """Return the roles of a subject, wherever they are held."""
+        mine = self.held.get(subject, {})
+        return frozenset(_called(role, key) for key, roles in mine.items() for role in roles)
+
 
 def _called(role: str, key: str) -> str:
     return f"{role} of {key.partition('/')[2]}"
@@ -64,14 +62,13 @@ class RightChange:
     """
     What one subject gains or loses by the same roles.
 
-    `rights` are those by place; `fresh` says that each of these places is on one side alone: nobody had a right there.
+    `rights` are those by place.
     """
 
     subject: Subject
     gained: bool
     by: tuple[str, ...]
     rights: Mapping[str, tuple[str, ...]]
-    fresh: bool
 
     @property
     def message(self) -> str:
@@ -129,48 +126,18 @@ def sites_of(tree: Tree) -> dict[str, Site]:
     return sites
 
 
-def subjects_of(tree: Tree) -> set[Subject]:
-    """Return all whom a tree names."""
-    return set(chain.from_iterable(grant.subjects for tenant in tree.tenants.values() for grant in tenant.roles))
-
-
-async def held_by_each(opa: Opa, tree: Tree, subjects: Iterable[Subject]) -> Held:
-    """Return which roles the rules find each subject to hold; raises `NoDecisionError`."""
-    room = asyncio.Semaphore(AT_ONCE)
-
-    async def of(subject: Subject) -> tuple[Subject, Mapping[str, frozenset[str]]]:
-        async with room:
-            found = await held(opa, _user(subject), tree.tenants, seconds=HELD_SECONDS)
-            return subject, {key: roles for key, roles in found.items() if roles}
-
-    return dict(await asyncio.gather(*map(of, subjects)))
-
-
-def _user(subject: Subject) -> User:
-    match subject.kind:
-        case "User":
-            return User(subject.name, ())
-        case "Group":
-            return User(_MEMBER, (subject.name,))
-        case "ServiceAccount":
-            return User(f"system:serviceaccount:{subject.namespace}:{subject.name}", ())
-
-
 def changes_between(base: View, head: View) -> tuple[RightChange, ...]:
     """Return who gains and who loses what, the gains first."""
     groups: defaultdict[tuple[Site | None, Site | None], list[str]] = defaultdict(list)
     for place in sorted({*base.sites, *head.sites}):
         groups[base.sites.get(place), head.sites.get(place)].append(place)
-    found: defaultdict[tuple[Subject, bool, tuple[str, ...], bool], dict[str, tuple[str, ...]]] = defaultdict(dict)
+    found: defaultdict[tuple[Subject, bool, tuple[str, ...]], dict[str, tuple[str, ...]]] = defaultdict(dict)
     for subject in {*base.held, *head.held}:
         for places in _touched(groups, base.held.get(subject, {}), head.held.get(subject, {})):
             for gained, by, rights in _of_place(subject, places[0], base, head):
-                fresh = (places[0] in base.sites) != (places[0] in head.sites)
-                found[subject, gained, by, fresh].update(dict.fromkeys(places, rights))
-    changes = (
-        RightChange(subject, gained, by, rights, fresh) for (subject, gained, by, fresh), rights in found.items()
-    )
-    return tuple(sorted(changes, key=lambda each: (not each.gained, each.fresh, called(each.subject), each.by)))
+                found[subject, gained, by].update(dict.fromkeys(places, rights))
+    changes = (RightChange(subject, gained, by, rights) for (subject, gained, by), rights in found.items())
+    return tuple(sorted(changes, key=lambda each: (not each.gained, called(each.subject), each.by)))
 
 
 def _touched(
@@ -191,8 +158,11 @@ def _of_place(
         # Who may change it reads it as well: that is told of readers alone.
         rights = [right for right in rights if right != READ] or rights
         if rights:
-            by = tuple(sorted({role for right in rights for role in has[right]}))
-            yield gained, by, tuple(rights)
+            by = {role for right in rights for role in has[right]}
+            # What comes or goes is whose the tree says: told of is who gets the role, not every place below it.
+            stays = place in base.sites and place in head.sites
+            if stays or by - (base if gained else head).roles(subject):
+                yield gained, tuple(sorted(by)), tuple(rights)
 
 
 def by_the_rules(base: Rights, head: Rights) -> Iterator[tuple[bool, str, str]]:

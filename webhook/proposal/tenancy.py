@@ -10,20 +10,12 @@ from webhook.decision.catalogue import RulePage
 from webhook.decision.opa import Opa
 from webhook.errors import NoDecisionError
 from webhook.model import Policies
+from webhook.proposal.holding import Holding, held_by_each
 from webhook.proposal.ownership import owners, tenants
 from webhook.proposal.part import Part, Remark, judged, not_done
 from webhook.proposal.probes import rights_of
 from webhook.proposal.protection import Difference, baselines, enforcement, exemptions, guardrails
-from webhook.proposal.rights import (
-    RightChange,
-    View,
-    by_the_rules,
-    called,
-    changes_between,
-    held_by_each,
-    sites_of,
-    subjects_of,
-)
+from webhook.proposal.rights import RightChange, View, by_the_rules, called, changes_between
 from webhook.scan.finding import Action
 from webhook.tenancy.files import Loading
 from webhook.tenancy.specs import ROLES
@@ -90,13 +82,13 @@ def _told_before(before: Loading | None, base: Ruled) -> Iterator[Remark]:
 async def _rights(
     base: Ruled, head: Ruled, old: Tree | None, new: Tree
 ) -> tuple[tuple[RightChange, ...], tuple[tuple[bool, str, str], ...]]:
-    subjects = sorted({*subjects_of(new), *(subjects_of(old) if old else ())}, key=called)
-    after = View(sites_of(new), await rights_of(head.opa, head.policies), await held_by_each(head.opa, new, subjects))
-    if old is None:
-        return changes_between(View(rights=after.rights), after), ()
-    rights = after.rights if base.policies == head.policies else await rights_of(base.opa, base.policies)
-    before = View(sites_of(old), rights, await held_by_each(base.opa, old, subjects))
-    return changes_between(before, after), tuple(by_the_rules(before.rights, after.rights))
+    same = base.policies == head.policies
+    after = await rights_of(head.opa, head.policies)
+    before = after if same or old is None else await rights_of(base.opa, base.policies)
+    sides = Holding(base.opa, old), Holding(head.opa, new)
+    held = await held_by_each(*sides, same_rules=same)
+    views = (View(side.sites, rights, each) for side, rights, each in zip(sides, (before, after), held, strict=True))
+    return changes_between(*views), tuple(by_the_rules(before, after))
 
 
 def _differences(old: Tree | None, new: Tree, head: Ruled, now: datetime) -> Iterator[Difference]:
@@ -132,8 +124,7 @@ class _Where:
 
 
 def _of_change(change: RightChange, where: _Where) -> Remark:
-    # Whoever gets what nobody had before is told of where the thing itself is.
-    action: Action = "warn" if change.gained and not change.fresh else "none"
+    action: Action = "warn" if change.gained else "none"
     role, _, name = change.by[0].partition(" of ")
     remark = Remark(RIGHTS, action, change.message, called(change.subject), mark=f"{change.gained} {change.by}")
     kind = next(kind for kind, roles in ROLES.items() if role in roles)
@@ -171,7 +162,7 @@ def _relative(file: Path, root: Path) -> str:
 
 
 def _summary(changes: Sequence[RightChange], remarks: Iterable[Remark]) -> str:
-    gaining = {each.subject for each in changes if each.gained and not each.fresh}
+    gaining = {each.subject for each in changes if each.gained}
     losing = {each.subject for each in changes if not each.gained}
     others = [each for each in remarks if each.rule not in {RIGHTS, TREE}]
     if not changes and not others:

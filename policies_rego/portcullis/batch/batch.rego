@@ -12,7 +12,8 @@ package portcullis.batch
 
 import data.portcullis.validate
 
-decisions[index] := decision if {
+# Whole, not piece by piece: no other file can put a decision of its own among them.
+decisions := {index: decision |
 	some index, document in input.documents
 	decision := validate.decision with input as document
 }
