@@ -239,14 +239,16 @@ class Recorder:
                         await asyncio.sleep(0)
 
     def _take(self, record: Record, cuts: Cuts | None) -> None:
-        entry = Entry(replace(record, document=None))
-        if record.document is not None:
+        document = record.document
+        if document is None:
+            entry = Entry(record)
+        else:
             body, let = self._body(record, cuts)
             if body and not self._decisions.waiting.fits(SMALL + len(body)):
                 self._lose("document", "full")
                 body = b""
-            asked = record.document.request.time if body else ""
-            entry = replace(entry, document=body, asked=asked, let_in=let)
+            # Bytes are a fifth of what the objects take.
+            entry = Entry(replace(record, document=None), body, document.request.time if body else "", let)
         if not self._decisions.waiting.put(entry, SMALL + len(entry.document)):
             self._lose("decision", "full")
         self._came_through(len(self._decisions.waiting))
