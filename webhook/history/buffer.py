@@ -34,13 +34,9 @@ class Waiting(Generic[T]):
     def __len__(self) -> int:
         return len(self._held)
 
-    def fits(self, size: int) -> bool:
-        """Say whether there is room for one more of so many bytes."""
-        return len(self._held) < self.bounds.most and self.size + size <= self.bounds.size
-
     def put(self, each: T, size: int) -> bool:
         """Take one where there is room, and say whether there was."""
-        if not self.fits(size):
+        if len(self._held) >= self.bounds.most or self.size + size > self.bounds.size:
             return False
         self._held.append((each, size))
         self.size += size

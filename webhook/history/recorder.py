@@ -31,9 +31,7 @@ MEGABYTE = 1024 * 1024
 CAME = Bounds(10_000, 16 * MEGABYTE)
 """What came and is not masked yet, in bytes of the reviews that it came in; it takes milliseconds."""
 DECISIONS, REVISIONS = Bounds(20_000, 48 * MEGABYTE), Bounds(20_000, 24 * MEGABYTE)
-"""What waits to be written: at 100 decisions/s a database may be away for three minutes."""
-SMALL = 512
-"""Bytes that are counted for a decision beside its document."""
+"""What waits to be written, in bytes of documents and contents: at 100 decisions/s three minutes without a database."""
 AT_ONCE = 4
 """So many are masked and written as JSON before others have their turn; one takes about 0.05 ms."""
 
@@ -85,7 +83,7 @@ class Recorder:
         if record.route == "mutate" and record.verdict == "allow":
             # The validation that follows tells of it.
             return
-        if record.document is not None and not self._came.fits(record.size):
+        if record.document is not None and self._came.size + record.size > self._came.bounds.size:
             self._lose("document", "full")
             record = replace(record, document=None)
         if not self._came.put(record, record.size if record.document is not None else 0):
@@ -94,7 +92,7 @@ class Recorder:
 
     def revise(self, revision: Revision) -> None:
         """Take a state of an object, likewise."""
-        if not self._came.put(revision, SMALL):
+        if not self._came.put(revision, 0):
             self._lose("revision", "full")
         self._any.set()
 
@@ -239,15 +237,17 @@ class Recorder:
                         await asyncio.sleep(0)
 
     def _take(self, record: Record, cuts: Cuts | None) -> None:
-        entry = Entry(replace(record, document=None))
-        if record.document is not None:
+        document = record.document
+        if document is None:
+            entry = Entry(record)
+        else:
             body, let = self._body(record, cuts)
-            if body and not self._decisions.waiting.fits(SMALL + len(body)):
+            if body and self._decisions.waiting.size + len(body) > self._decisions.waiting.bounds.size:
                 self._lose("document", "full")
                 body = b""
-            asked = record.document.request.time if body else ""
-            entry = replace(entry, document=body, asked=asked, let_in=let)
-        if not self._decisions.waiting.put(entry, SMALL + len(entry.document)):
+            # Bytes are a fifth of what the objects take.
+            entry = Entry(replace(record, document=None), body, document.request.time if body else "", let)
+        if not self._decisions.waiting.put(entry, len(entry.document)):
             self._lose("decision", "full")
         self._came_through(len(self._decisions.waiting))
 
@@ -316,7 +316,7 @@ def _shape(each: Record | Revision) -> Shape:
 
 def _size(revision: Revision) -> int:
     """Return about how many bytes a state takes."""
-    return SMALL + len(orjson.dumps(revision.content))
+    return len(orjson.dumps(revision.content))
 
 
 def _gap(lost: Lost) -> Record:
