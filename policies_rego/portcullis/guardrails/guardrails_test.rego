@@ -186,3 +186,12 @@ test_deny_telling_what_stands_to_who_does_not_see_it if {
 	guardrails.judged == {0} with input as fixtures.put(creation_of, "/user", fixtures.ada)
 	guardrails.judged == set() with input as fixtures.put(creation_of, "/user", fixtures.vic)
 }
+
+test_deny_what_a_system_actor_does_not_release if {
+	guardrails.judged == {0} with input as fixtures.put(creation, "/user", fixtures.namespace_controller)
+}
+
+test_deny_says_so_where_nothing_stands_beside_it if {
+	document := fixtures.put(fixtures.opened(fixtures.reach(null, fixtures.narrow)), "/user", fixtures.zed)
+	guardrails.why(0, "egress", "peer") == "what it opens is not known" with input as document
+}

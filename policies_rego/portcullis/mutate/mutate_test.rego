@@ -200,3 +200,14 @@ test_allow_anothers_state_is_put_back if {
 test_allow_pending_even_from_the_controller if {
 	mutate.changes == {note(fixtures.pending)} with input as creation(fixtures.controller, state("x"), fixtures.checkout)
 }
+
+test_allow_system_actors_stamp_nothing if {
+	mutate.changes == set() with input as keeping(fixtures.namespace_controller, fixtures.dev, [fixtures.checkout, fixtures.unowned])
+	mutate.changes == set() with input as creation(fixtures.namespace_controller, fixtures.dev_of_checkout, fixtures.unowned)
+}
+
+# A label on a reserved namespace means nothing, so none is kept.
+test_allow_keeps_nothing_in_reserved_namespaces if {
+	mutate.changes == set() with input as keeping(fixtures.oz, fixtures.dev, [fixtures.checkout, fixtures.reserved])
+	mutate.changes == set() with input as keeping(fixtures.ada, fixtures.dev, [fixtures.checkout, fixtures.reserved])
+}

@@ -112,3 +112,14 @@ test_allow_delete if {
 test_allow_other_kinds if {
 	exemption.deny == set() with input as fixtures.put(creation(fixtures.ada, exempt), "/request/kind", fixtures.pod)
 }
+
+test_allow_who_may_leaves_what_is_not_whole_as_it_is if {
+	every who in [fixtures.ivan, fixtures.oz] {
+		exemption.deny == set() with input as judged(change(who, exempt, exempt), "it ended")
+	}
+}
+
+test_deny_who_may_not_is_not_told_what_it_lacks if {
+	parts := ["are put on, changed and taken off by an InfraAdmin or OrgAdmin alone"]
+	fixtures.denied(exemption.deny, refused, parts) with input as judged(change(fixtures.ada, plain, exempt), "it would last too long")
+}

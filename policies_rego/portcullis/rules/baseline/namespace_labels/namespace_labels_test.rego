@@ -185,3 +185,8 @@ test_allow_baselines_that_go_with_the_workspace if {
 	document := fixtures.put(fixtures.put(escaping(fixtures.pam, []), "/places/kept", beneath(["edge", "zero-trust"])), "/places/new/baselines", ["edge"])
 	namespace_labels.deny == set() with input as document
 }
+
+test_allow_a_creation_escapes_nothing if {
+	document := fixtures.put(escaping(fixtures.ada, ["zero-trust"]), "/request/operation", "CREATE")
+	every violation in namespace_labels.deny { not contains(violation.message, "would not apply") } with input as document
+}

@@ -142,3 +142,24 @@ test_deny_what_cannot_be_told if {
 		fixtures.denied(pod_gate.deny, undecided, ["in which namespace it would be cannot be told"]) with input as document
 	}
 }
+
+test_allow_exempt_whatever_hinders if {
+	every passing in [true, false] {
+		pod_gate.deny == set() with input as fixtures.put(creation(hindered(passing)), "/places/new/exempt", "2026-12-01T00:00:00Z")
+	}
+}
+
+test_deny_nothing_hinders if {
+	document := creation(object.union(hindered(true), {"hindered": []}))
+	fixtures.denied(pod_gate.deny, waits, ["Portcullis is bringing it: try again"]) with input as document
+}
+
+test_deny_failed_and_hindered_for_good if {
+	document := creation(object.union(hindered(false), {"failed": ["there is no NetworkBaseline x"]}))
+	fixtures.denied(pod_gate.deny, refused, ["cannot be in place: there is no NetworkBaseline x. Only"]) with input as document
+}
+
+test_deny_what_cannot_be_told_says_nothing_of_the_baseline if {
+	document := fixtures.put(creation(lacking(["a is missing"])), "/request/namespace", "other")
+	fixtures.denied(pod_gate.deny, undecided, ["in which namespace it would be cannot be told"]) with input as document
+}

@@ -59,3 +59,9 @@ test_allow_adoption_warns_of_what_stands if {
 	parts := ["NetworkPolicy old, which stands in namespace dev, would be refused today: spec.x"]
 	fixtures.denied(all_namespaces.deny, warned, parts) with input as fixtures.adopted(fixtures.reach(wide, null))
 }
+
+# It is bounded as far as it can be read.
+test_deny_unreadable_that_seems_bounded if {
+	document := fixtures.put(fixtures.opened(fixtures.reach(null, fixtures.narrow)), "/reaches/0/unreadable", ["no"])
+	count(all_namespaces.deny) == 1 with input as document
+}

@@ -55,3 +55,10 @@ test_allow_adoption_warns_of_what_stands if {
 	parts := ["NetworkPolicy old, which stands in namespace dev, would be refused today: spec.x"]
 	fixtures.denied(cross_project.deny, warned, parts) with input as denied(fixtures.adopted(fixtures.reach(leaving, null)))
 }
+
+# It stays in its project as far as it can be read.
+test_deny_unreadable_that_seems_to_stay if {
+	document := fixtures.put(fixtures.opened(fixtures.reach(null, fixtures.narrow)), "/reaches/0/unreadable", ["no"])
+	strict := fixtures.put(document, "/tenants/Organization~1acme/guardrails", {"crossProject": "Deny"})
+	count(cross_project.deny) == 1 with input as strict
+}

@@ -65,3 +65,9 @@ test_allow_adoption_warns_of_what_stands if {
 	parts := ["NetworkPolicy old, which stands in namespace dev, would be refused today: spec.egress[1]"]
 	fixtures.denied(protected_cidr.deny, warned, parts) with input as fixtures.adopted(fixtures.reach(null, leading))
 }
+
+# It leads nowhere as far as it can be read.
+test_deny_unreadable_that_seems_to_lead_nowhere if {
+	document := fixtures.put(fixtures.opened(fixtures.reach(null, fixtures.narrow)), "/reaches/0/unreadable", ["no"])
+	fixtures.denied(protected_cidr.deny, following, ["it cannot be read: no"]) with input as document
+}

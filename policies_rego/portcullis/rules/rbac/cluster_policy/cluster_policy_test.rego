@@ -397,3 +397,60 @@ test_deny_a_named_baseline_that_ends_its_last_finalizer if {
 	cluster_policy.deny == set() with input as change(fixtures.ivan, fixtures.baseline, last, ending(filled))
 	cluster_policy.deny == set() with input as named(change(fixtures.ivan, fixtures.baseline, last, last))
 }
+
+test_allow_the_finalizer_of_anothers_object if {
+	document := change(fixtures.oz, fixtures.cluster_policy, ending(holding(filled, ours_alone)), ending(filled))
+	cluster_policy.deny == set() with input as document
+}
+
+test_allow_the_status_of_what_ends if {
+	document := change(fixtures.oz, fixtures.baseline, ending(holding(filled, ours_alone)), ending(filled))
+	cluster_policy.deny == set() with input as fixtures.subresource(document, "status")
+}
+
+test_allow_delete_of_what_ends if {
+	cluster_policy.deny == set() with input as deletion(fixtures.oz, fixtures.baseline, ending(holding(filled, ours_alone)))
+}
+
+test_allow_what_is_unreadable_and_not_covered if {
+	every document in [
+		creation(fixtures.zed, fixtures.network_policy, filled),
+		creation(fixtures.zed, fixtures.definition, foreign),
+	] {
+		cluster_policy.deny == set() with input as fixtures.put(document, "/unreadable", "no")
+	}
+}
+
+test_deny_definition_whose_group_cannot_be_read if {
+	every spec in [{"group": 5, "names": {"kind": "Widget"}}, {"names": {"kind": "Widget"}}] {
+		document := creation(fixtures.zed, fixtures.definition, fixtures.object_of("", "widgets.example.com", spec))
+		fixtures.denied(cluster_policy.deny, refused, ["it holds in the whole cluster"]) with input as document
+	}
+}
+
+test_deny_definition_that_is_no_object if {
+	document := fixtures.put(creation(fixtures.zed, fixtures.definition, foreign), "/object", {"spec": foreign.spec})
+	count(cluster_policy.deny) == 1 with input as document
+}
+
+test_deny_system_actors_all_but_updates_of_a_status if {
+	document := fixtures.subresource(change(fixtures.namespace_controller, fixtures.definition, covered, covered), "status")
+	count(cluster_policy.deny) == 1 with input as fixtures.put(document, "/request/operation", "CREATE")
+}
+
+test_deny_controller_its_finalizer_in_an_unknown_version if {
+	document := change(fixtures.controller, fixtures.baseline, filled, holding(filled, ours_alone))
+	fixtures.denied(cluster_policy.deny, refused, ["version v9 is not known here"]) with input as fixtures.put(document, "/request/kind/version", "v9")
+}
+
+test_deny_unreadable_at_creation_whatever_stands if {
+	document := fixtures.put(change(fixtures.oz, fixtures.cluster_policy, filled, filled), "/request/operation", "CREATE")
+	some violation in cluster_policy.deny with input as fixtures.put(document, "/unreadable", "no")
+	contains(violation.message, "it cannot be read: no")
+}
+
+test_deny_named_baseline_what_does_not_write_it if {
+	document := fixtures.put(named(creation(fixtures.oz, fixtures.baseline, filled)), "/request/operation", "CONNECT")
+	some violation in cluster_policy.deny with input as document
+	contains(violation.message, "the tree names this baseline")
+}

@@ -415,3 +415,26 @@ test_deny_names_no_workspace_of_others if {
 		"/places/administered", [fixtures.checkout, fixtures.refunds],
 	)
 }
+
+test_deny_what_is_no_operation_on_it if {
+	document := fixtures.put(change(fixtures.zed, of("checkout"), of("refunds"), [fixtures.checkout, fixtures.refunds]), "/request/operation", "CONNECT")
+	fixtures.denied(namespace.deny, fixed, []) with input as fixtures.put(document, "/service_accounts", ["Organization/acme"])
+	other := change(fixtures.oz, reserved, reserved, [fixtures.reserved, fixtures.reserved])
+	fixtures.denied(namespace.deny, refused, []) with input as fixtures.put(other, "/request/operation", "CONNECT")
+}
+
+test_deny_creation_where_nothing_says_whose_it_is if {
+	count(namespace.deny) == 1 with input as creation(fixtures.oz, plain, fixtures.outside("dev", "orphaned", ""))
+}
+
+test_allow_controller_its_state_over_another if {
+	old := noted({"portcullis.dev/baseline": "a"})
+	new := noted({"portcullis.dev/baseline": "b"})
+	namespace.deny == set() with input as stays(fixtures.controller, old, new)
+}
+
+test_deny_adoption_says_who_may_to_who_sees if {
+	olga := fixtures.caller("olga", ["acme-audit"])
+	document := change(olga, plain, of("checkout"), [fixtures.unowned, fixtures.checkout])
+	fixtures.denied(namespace.deny, fixed, ["into a workspace or out of it. Allowed: OrgAdmin of acme (Group acme-admins)"]) with input as document
+}

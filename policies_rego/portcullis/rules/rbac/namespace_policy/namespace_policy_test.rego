@@ -182,3 +182,8 @@ test_deny_system_anything_else if {
 test_deny_others_a_release if {
 	fixtures.denied(namespace_policy.deny, refused, []) with input as release(fixtures.zed, fixtures.policy)
 }
+
+test_allow_status_wherever_it_is if {
+	document := fixtures.put(creation(fixtures.ada, fixtures.unknown), "/request/kind", fixtures.cilium_policy)
+	namespace_policy.deny == set() with input as fixtures.subresource(document, "status")
+}

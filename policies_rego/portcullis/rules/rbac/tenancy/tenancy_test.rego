@@ -555,3 +555,9 @@ test_allow_missing_names_with_a_warning if {
 		"there is no NetworkBaseline mesh yet: until there is, no pod starts in the namespaces that are to get it",
 	}
 }
+
+# Who may not is told no more than that.
+test_deny_a_move_says_nothing_of_accounts_to_who_may_not if {
+	document := inhabited(change(fixtures.pam, checkout, elsewhere), ["Organization/acme"])
+	denied(document, ["it would move the workspace to project media"])
+}
