@@ -15,9 +15,9 @@ def documents(history: tuple[Kept, ...]) -> list[Json]:
     return [orjson.loads(each.document) for each in history if each.document]
 
 
-def test_what_this_version_records_is_passed_on_unread(history: tuple[Kept, ...]) -> None:
-    """Byte by byte: what OPA is asked is what it was asked."""
-    assert all(as_known(each.document) == (each.document, False) for each in history if each.document)
+def test_what_this_version_records_is_passed_on(history: tuple[Kept, ...]) -> None:
+    """What OPA is asked is what it was asked."""
+    assert all(as_known(each.document) == (orjson.loads(each.document), False) for each in history if each.document)
 
 
 def test_what_is_missing_is_filled_in_at_any_depth(history: tuple[Kept, ...]) -> None:
@@ -28,8 +28,7 @@ def test_what_is_missing_is_filled_in_at_any_depth(history: tuple[Kept, ...]) ->
     for part, field in ((read, "cover"), (tenant, "baselines"), (tenant, "guardrails")):
         del part[field]
     read["later"], read["object"]["status"] = {"a": [1]}, {"b": 2}
-    known, filled = as_known(orjson.dumps(read))
-    found = orjson.loads(known)
+    found, filled = as_known(orjson.dumps(read))
     assert filled
     assert (found["later"], found["object"]["status"]) == ({"a": [1]}, {"b": 2})
     assert found["cover"] is None
@@ -50,5 +49,5 @@ NONE: dict[str, bytes] = {
 @pytest.mark.parametrize("document", NONE.values(), ids=NONE)
 def test_what_is_no_document_is_refused(document: bytes) -> None:
     """What it lacks is more than what versions differ in."""
-    with pytest.raises(ValueError, match="Document"):
+    with pytest.raises(ValueError, match=r"Document|column"):
         as_known(document)

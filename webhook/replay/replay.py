@@ -9,11 +9,12 @@ look like what did not change.
 
 import asyncio
 import hashlib
+import re
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -38,6 +39,7 @@ REMEMBERED = 100_000
 """Documents whose outcome is remembered; one that comes again much later is decided again."""
 SECONDS = 60.0
 """For a batch, and for one document alone: nobody waits for an admission."""
+_TIME = re.compile(rb'\{"request":\{"time":"[0-9T:.Z+-]*",')
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ class _Found(NamedTuple):
 class _Question:
     """A document that both revisions decide on, and what they said; `outcomes` only until that is put together."""
 
-    document: bytes
+    document: dict[str, Any]
     found: _Found | None = None
     outcomes: tuple[Outcome, Outcome] | None = None
 
@@ -151,12 +153,12 @@ class _Replaying:
         question = _Question(known)
         self._asked.keep(key, question)
         batch.questions.append(question)
-        batch.size += len(known)
+        batch.size += len(document)
         return question
 
     async def _decide(self, batch: _Batch) -> None:
         """Have both revisions decide on what is new in a batch."""
-        documents = [orjson.Fragment(each.document) for each in batch.questions]
+        documents = [each.document for each in batch.questions]
         before, after = await asyncio.gather(
             _decided(self._base, "base", documents), _decided(self._head, "head", documents)
         )
@@ -171,7 +173,7 @@ class _Replaying:
         for recorded, question in batch.records:
             self._count(recorded, question)
         for question in batch.questions:
-            question.document, question.outcomes = b"", None
+            question.document, question.outcomes = {}, None
         self._told(self._tally.records)
 
     def _found(self, question: _Question) -> _Found:
@@ -200,22 +202,27 @@ class _Replaying:
 
 def _key(document: bytes, *, timed: bool) -> bytes:
     """Return what two documents have in common that are decided alike; raises `ValueError` for what is none."""
-    if timed:
-        return hashlib.sha256(document).digest()
-    read = orjson.loads(document)
-    match read:
+    return hashlib.sha256(document if timed else _timeless(document)).digest()
+
+
+def _timeless(document: bytes) -> bytes:
+    """Return a document without the time of its request."""
+    # As the history gives it, without reading it: there are many.
+    if begin := _TIME.match(document):
+        return b'{"request":{%b' % document[begin.end() :]
+    match read := orjson.loads(document):
         case {"request": dict(request)}:
             request.pop("time", None)
-    return hashlib.sha256(orjson.dumps(read)).digest()
+    return orjson.dumps(read)
 
 
-async def _decided(side: Side, name: str, documents: Sequence[orjson.Fragment]) -> list[Outcome]:
+async def _decided(side: Side, name: str, documents: Sequence[Mapping[str, Any]]) -> list[Outcome]:
     answers = await decide_many(side.opa, documents, side.policies, seconds=SECONDS)
     return [outcome_of(await _sure(side, name, *each)) for each in zip(documents, answers, strict=True)]
 
 
 async def _sure(
-    side: Side, name: str, document: orjson.Fragment, answer: Decision | NoDecisionError
+    side: Side, name: str, document: Mapping[str, Any], answer: Decision | NoDecisionError
 ) -> Decision | NoDecisionError:
     """Return an answer that is about the document and not about its OPA; raises `OpaError` where that is in trouble."""
     if isinstance(answer, NoDecisionError) and answer.cause == "revision" and answer.retry:

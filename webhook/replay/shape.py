@@ -13,7 +13,7 @@ from pydantic_core import SchemaValidator, ValidationError
 
 from webhook.decision.document import Document
 
-Json = Any
+Json = dict[str, Any]
 
 _DOCUMENT = TypeAdapter(Document)
 
@@ -34,22 +34,23 @@ def _whole(schema: Any) -> Any:
 _WHOLE = SchemaValidator(_whole(_DOCUMENT.core_schema))
 
 
-def as_known(document: bytes) -> tuple[bytes, bool]:
+def as_known(document: bytes) -> tuple[Json, bool]:
     """
-    Return a recorded document, JSON, with all fields that this version knows, and whether some had to be filled in.
+    Read a recorded document, with all fields that this version knows, and say whether some had to be filled in.
 
     Raises `ValueError` for what is no document.
     """
+    recorded = orjson.loads(document)
     try:
-        _WHOLE.validate_json(document)
+        _WHOLE.validate_python(recorded)
     except ValidationError:
         # Only this one says whether it can be read at all.
-        known = orjson.loads(_DOCUMENT.dump_json(_DOCUMENT.validate_json(document)))
-        return orjson.dumps(_over(known, orjson.loads(document))), True
-    return document, False
+        known = _DOCUMENT.dump_python(_DOCUMENT.validate_python(recorded), mode="json")
+        return _over(known, recorded), True
+    return recorded, False
 
 
-def _over(known: Json, recorded: Json) -> Json:
+def _over(known: Any, recorded: Any) -> Any:
     """Lay what was recorded over what is known of it, at every depth."""
     match known, recorded:
         case dict(), dict():
