@@ -85,10 +85,11 @@ setting(place, key, fallback) := array.concat(
 refuses(key) if setting(input.places.new, key, "Deny") != "Allow"
 
 # METADATA
-# description: Says that a policy could be read, and with it what stands beside it.
-readable(index) if {
-	count(input.reaches[index].unreadable) == 0
-	count(input.reaches[index].unreadable_beside) == 0
+# description: The policies that could be read, and with them what stands beside them.
+readable := {index |
+	some index, reach in input.reaches
+	count(reach.unreadable) == 0
+	count(reach.unreadable_beside) == 0
 }
 
 # METADATA
@@ -100,7 +101,7 @@ adds_up(_) if not refuses("notUnderstood")
 # METADATA
 # description: Says that a direction of a readable policy is without effect.
 idle(index, direction) if {
-	readable(index)
+	readable[index]
 	is_null(input.reaches[index][direction])
 }
 
@@ -109,7 +110,7 @@ idle(index, direction) if {
 narrow(index, direction) if idle(index, direction)
 
 narrow(index, direction) if {
-	readable(index)
+	readable[index]
 	adds_up(index)
 
 	# What it opens alone is a part of what it opens together with others.
@@ -136,7 +137,7 @@ narrows(index, "whole") if {
 kept(index, direction) if idle(index, direction)
 
 kept(index, direction) if {
-	readable(index)
+	readable[index]
 	input.reaches[index][direction].widens == false
 }
 
@@ -146,7 +147,7 @@ kept(index, direction) if {
 #   policy that stands already. That one cannot be read is told by another rule, unless that one is softened.
 violation(chain, index, direction, reason) := result.following(chain, $"{line(index)}: {reason}", "guardrail/malformed") if {
 	writes_policy
-	not readable(index)
+	not readable[index]
 } else := result.warning(chain, $"{line(index)} as it is, but it opens nothing more: {reason}") if {
 	narrows(index, direction)
 } else := result.violation(chain, $"{line(index)}: {reason}") if {
@@ -168,7 +169,7 @@ unknown(index) := $"it cannot be read: {concat("; ", input.reaches[index].unread
 } else := "it cannot be judged beside the policies that stand there" if {
 	count(input.reaches[index].unreadable_beside) > 0
 } else := "what it opens is not known" if {
-	not readable(index)
+	not readable[index]
 }
 
 # METADATA

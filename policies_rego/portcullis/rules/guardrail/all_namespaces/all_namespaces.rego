@@ -32,7 +32,7 @@ deny contains violation if {
 }
 
 bounded(index, direction) if {
-	guardrails.readable(index)
+	guardrails.readable[index]
 	count(input.reaches[index][direction].open_namespaces) == 0
 }
 

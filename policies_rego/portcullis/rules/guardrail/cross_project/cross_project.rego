@@ -32,7 +32,7 @@ deny contains violation if {
 }
 
 stays(index, direction) if {
-	guardrails.readable(index)
+	guardrails.readable[index]
 	count(input.reaches[index][direction].crossing) == 0
 }
 

@@ -27,7 +27,7 @@ import data.portcullis.result
 deny contains violation if {
 	some index in guardrails.judged
 	guardrails.writes_policy
-	not guardrails.readable(index)
+	not guardrails.readable[index]
 	violation := result.violation(rego.metadata.chain(), $"{guardrails.line(index)}: {guardrails.unknown(index)}")
 }
 
@@ -35,7 +35,7 @@ deny contains violation if {
 deny contains violation if {
 	some index in guardrails.judged
 	not guardrails.writes_policy
-	not guardrails.readable(index)
+	not guardrails.readable[index]
 	violation := guardrails.violation(rego.metadata.chain(), index, "whole", guardrails.unknown(index))
 }
 

@@ -28,7 +28,7 @@ import data.portcullis.guardrails
 deny contains violation if {
 	some [index, "egress"] in guardrails.opening
 	spared := {cidr |
-		guardrails.readable(index)
+		guardrails.readable[index]
 		some cidr, "" in input.reaches[index].egress.protected
 	}
 	some cidr in (protected - spared)
