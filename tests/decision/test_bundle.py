@@ -150,7 +150,7 @@ def test_kinds_that_cannot_be_read_are_refused(kinds: str, copied: Path) -> None
     """A rule that would run on nothing by a slip of the pen is not served."""
     file = copied / RULE
     text = file.read_text()
-    file.write_text(re.sub(r"#   kinds:.*\n(#     - .*\n)*", f"#   kinds: {kinds}\n", text))
+    file.write_text(re.sub(r"#   kinds:.*\n(#     - .*\n)*", lambda _: f"#   kinds: {kinds}\n", text))
     assert file.read_text() != text
     with pytest.raises(PolicyError, match=r"METADATA, custom\.kinds"):
         read_policies(copied)

@@ -40,7 +40,9 @@ class Bundle:
     def whole(self) -> dict[str, bytes]:
         """Return all that OPA loads, by its path in the bundle: the policies, their index, and the manifest."""
         manifest = {"revision": self.policies.revision, "roots": ["portcullis"], "rego_version": 1}
-        return {".manifest": orjson.dumps(manifest), **self.files, INDEX: _index(self.policies)}
+        # Where no rule says what it looks at all of them run on everything, and OPA takes an empty table for a mistake.
+        index = {INDEX: _index(self.policies)} if self.policies.kinds else {}
+        return {".manifest": orjson.dumps(manifest), **self.files, **index}
 
     def packed(self, key: SigningKey | None = None) -> bytes:
         """Return the bundle as OPA loads it, a .tar.gz, signed where there is a key."""
