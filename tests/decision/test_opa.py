@@ -10,17 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import orjson
 import pytest
 
-from tests.cases.reviews import ADA, BO, NETPOL, Asked, Json, policy
+from tests.cases import reviews
+from tests.cases.reviews import ADA, BO, NETPOL, Json, policy
 from tests.conftest import GateOf, Loop
 from webhook.admission import Gate
 from webhook.decision.bundle import Bundle
 from webhook.decision.document import Document, Kind, Request, User
-from webhook.decision.opa import MUTATION_RULES, STRICT, LocalOpa, Opa, decide, held, mutate
+from webhook.decision.opa import MUTATION_RULES, STRICT, Asked, LocalOpa, Opa, decide, decide_many, held, mutate
 from webhook.errors import NoDecisionError
-from webhook.model import Policies
+from webhook.model import Decision, Policies
 from webhook.tenancy.tree import Tree
 
 POLICIES = Policies("r1", frozenset({"rbac/one", "guardrail/two"}))
@@ -191,6 +193,132 @@ def test_without_any_rule_there_is_no_decision() -> None:
     nothing = Policies("r1", frozenset())
     with pytest.raises(NoDecisionError, match="there is no rule that could decide"):
         asyncio.run(decide(Answering({"result": WHOLE | {"rules": []}}), DOCUMENT, nothing, seconds=5))
+
+
+KINDS = {"rbac/one": frozenset({"NetworkPolicy.networking.k8s.io"}), "guardrail/two": frozenset({"Pod"})}
+INDEXED = dataclasses.replace(POLICIES, kinds=KINDS)
+READ: Json = orjson.loads(orjson.dumps(DOCUMENT))
+ASKED: dict[str, Asked] = {
+    "as it was gathered": DOCUMENT,
+    "as it was read": READ,
+    "as it was kept": orjson.Fragment(orjson.dumps(DOCUMENT)),
+}
+
+
+@pytest.mark.parametrize("asked", ASKED.values(), ids=ASKED.keys())
+def test_the_rules_that_look_at_the_kind_are_demanded(asked: Asked) -> None:
+    """What our own index says of the kind under review has to have run, and no more than that."""
+
+    def decided(*rules: str) -> Decision:
+        opa = Answering({"result": WHOLE | {"rules": ran(*rules)}})
+        return asyncio.run(decide(opa, asked, INDEXED, seconds=5))
+
+    assert decided("rbac/one").allowed
+    assert decided("rbac/one", "guardrail/two").allowed
+    with pytest.raises(NoDecisionError, match=r"OPA did not run rbac/one$"):
+        decided("guardrail/two")
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{}, {"request": None}, {"request": {"kind": {"kind": "Pod"}}}, {"request": {"kind": {"group": 0, "kind": "Pod"}}}],
+    ids=str,
+)
+def test_all_rules_are_demanded_where_the_kind_cannot_be_told(asked: Json) -> None:
+    """An answer about nobody knows what has to be of every rule."""
+    opa = Answering({"result": WHOLE | {"rules": ran("guardrail/two")}})
+    with pytest.raises(NoDecisionError, match="OPA did not run rbac/one"):
+        asyncio.run(decide(opa, asked, INDEXED, seconds=5))
+
+
+def test_a_rule_that_declares_no_kind_is_demanded_of_every_one() -> None:
+    """To say nothing is to look at all."""
+    policies = dataclasses.replace(POLICIES, kinds={"rbac/one": frozenset({"Pod"})})
+    assert policies.demanded("", "Pod") == {"rbac/one", "guardrail/two"}
+    assert policies.demanded("apps", "Pod") == {"guardrail/two"}
+    assert policies.demanded("", "ConfigMap") == {"guardrail/two"}
+
+
+class Scripted:
+    """An OPA that answers a batch with this, or fails it so, and any single document with a whole decision."""
+
+    def __init__(self, batch: Any) -> None:
+        self.paths: list[str] = []
+        self._batch = batch
+
+    async def query_rule(
+        self, input_data: Any, package_path: str, rule_name: str, query_params: dict[str, bool], /
+    ) -> Any:
+        self.paths.append(f"{package_path}/{rule_name}")
+        assert query_params == STRICT
+        if package_path == "portcullis.validate":
+            return {"result": WHOLE}
+        assert len(input_data["documents"]) == 3
+        if isinstance(self._batch, Exception):
+            raise self._batch
+        return self._batch
+
+
+def many(opa: Opa) -> list[str]:
+    answers = asyncio.run(decide_many(opa, [DOCUMENT, READ, DOCUMENT], POLICIES, seconds=5))
+    return [str(each) if isinstance(each, NoDecisionError) else f"allowed {each.allowed}" for each in answers]
+
+
+def failed(status: int) -> aiohttp.ClientResponseError:
+    return aiohttp.ClientResponseError(None, (), status=status)  # type: ignore[arg-type]  # nobody looks at it
+
+
+REFUSED: Json = WHOLE | {"allowed": False, "violations": [violation("enforce")]}
+BATCH, SINGLE = "portcullis.batch/decisions", "portcullis.validate/decision"
+UNDEFINED = "OPA's decision is undefined"
+# Name: what OPA answers to the batch, what comes of each document.
+BATCHES: dict[str, tuple[Any, list[str]]] = {
+    "whole": ({"result": {"0": WHOLE, "1": REFUSED, "2": WHOLE}}, ["allowed True", "allowed False", "allowed True"]),
+    "one undefined": ({"result": {"0": WHOLE, "2": REFUSED}}, ["allowed True", UNDEFINED, "allowed False"]),
+    "one too many": ({"result": {str(each): WHOLE for each in range(4)}}, ["allowed True"] * 3),
+    "none": ({"result": {}}, [UNDEFINED] * 3),
+    "one of another revision": (
+        {"result": {"0": WHOLE, "1": WHOLE | {"revision": "r0"}, "2": WHOLE}},
+        ["allowed True", "OPA has another revision of the policies than the one shipped", "allowed True"],
+    ),
+    "one with a rule less": (
+        {"result": {"0": WHOLE | {"rules": []}, "1": WHOLE, "2": WHOLE}},
+        ["OPA did not run guardrail/two, rbac/one", "allowed True", "allowed True"],
+    ),
+    "one against its violations": (
+        {"result": {"0": WHOLE, "1": WHOLE, "2": REFUSED | {"allowed": True}}},
+        ["allowed True", "allowed True", "OPA's verdict contradicts its violations"],
+    ),
+    "without a bundle": ({}, [UNDEFINED] * 3),
+    "unreachable": (aiohttp.ClientConnectionError("gone"), ["OPA cannot be reached"] * 3),
+}
+
+
+@pytest.mark.parametrize(("batch", "wanted"), BATCHES.values(), ids=BATCHES.keys())
+def test_many_are_asked_at_once_and_each_has_its_own_answer(batch: Any, wanted: list[str]) -> None:
+    """In their order; what is wrong with one of the answers is wrong with that one alone."""
+    opa = Scripted(batch)
+    assert many(opa) == wanted
+    assert opa.paths == [BATCH]
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [failed(500), TimeoutError(), {"result": [WHOLE]}, {"result": None}],
+    ids=["a builtin failed", "late", "a list", "null"],
+)
+def test_a_batch_that_fails_as_a_whole_is_asked_one_by_one(batch: Any) -> None:
+    """One document cannot keep others from their decisions."""
+    opa = Scripted(batch)
+    assert many(opa) == ["allowed True"] * 3
+    assert opa.paths == [BATCH, SINGLE, SINGLE, SINGLE]
+
+
+def test_nothing_is_asked_about_nothing() -> None:
+    """Without a document there is no question."""
+    opa = Scripted({})
+    assert asyncio.run(decide_many(opa, [], POLICIES, seconds=5)) == ()
+    assert opa.paths == []
 
 
 MUTATIONS: dict[str, tuple[Any, str, bool]] = {
@@ -381,6 +509,18 @@ def test_a_builtin_that_fails_is_no_decision(failing: Gate, loop: Loop) -> None:
     assert not caught.value.retry
 
 
+def test_a_builtin_that_fails_on_one_document_of_many_is_no_decision_on_that_one(failing: Gate, loop: Loop) -> None:
+    """All others are decided as they would be alone."""
+    right = dataclasses.replace(UNCOVERED, user=User("192.0.2.1", ()))
+    broken, undefined = UNCOVERED, {"request": {}}
+    asked = (right, broken, orjson.Fragment(orjson.dumps(right)), undefined)
+    answers = loop.run(decide_many(failing.opa, asked, failing.policies, seconds=10))
+    alone = loop.run(decide(failing.opa, right, failing.policies, seconds=10))
+    assert (answers[0], answers[2]) == (alone, alone)
+    assert str(answers[1]) == "OPA answered with HTTP 500"
+    assert str(answers[3]) == UNDEFINED
+
+
 def test_without_strict_errors_the_failing_builtin_would_let_it_pass(failing: Gate, loop: Loop) -> None:
     """So it is our parameter, as it arrives at OPA, that makes the difference."""
     answer = loop.run(failing.opa.query_rule(UNCOVERED, "portcullis.validate", "decision", {}))
@@ -397,7 +537,7 @@ def test_where_the_builtin_does_not_fail_there_is_a_decision(failing: Gate, loop
 @pytest.mark.parametrize("caller", [ADA, BO], ids=["who would be allowed", "who would be denied"])
 def test_a_review_whose_builtin_failed_is_denied_with_500(failing: Gate, loop: Loop, caller: Any) -> None:
     """The whole way of a request ends in a denial, and kubectl is not told to try again."""
-    review = Asked(caller, "CREATE", NETPOL, new=policy("checkout-dev")).review()
+    review = reviews.Asked(caller, "CREATE", NETPOL, new=policy("checkout-dev")).review()
     response = orjson.loads(loop.run(failing.validate(orjson.dumps(review), seconds=10)))["response"]
     assert not response["allowed"]
     assert (response["status"]["code"], response["status"]["reason"]) == (500, "InternalError")
@@ -409,7 +549,7 @@ def test_an_opa_without_the_bundle_gives_no_decision(gate: Gate, loop: Loop) -> 
     with pytest.raises(NoDecisionError, match="OPA has another revision") as caught:
         loop.run(decide(gate.opa, DOCUMENT, Policies("another", gate.policies.rules), seconds=10))
     assert caught.value.retry
-    shipped = Policies(gate.policies.revision, gate.policies.rules | {"new/rule"})
+    shipped = dataclasses.replace(gate.policies, rules=gate.policies.rules | {"new/rule"})
     with pytest.raises(NoDecisionError, match="OPA did not run new/rule") as caught:
         loop.run(decide(gate.opa, DOCUMENT, shipped, seconds=10))
     assert not caught.value.retry

@@ -222,7 +222,7 @@ def test_no_decision_at_all_is_no_finding(gate: Gate, tree: Tree, loop: Loop) ->
 
 def test_what_cannot_be_decided_for_good_is_found(gate: Gate, tree: Tree, loop: Loop) -> None:
     """A rule that did not run refuses everybody at the gate, and whatever else stands is judged all the same."""
-    demanded = Policies(gate.policies.revision, gate.policies.rules | {"guardrail/lost"})
+    demanded = replace(gate.policies, rules=gate.policies.rules | {"guardrail/lost"})
     lacking = Judge(OneOpa(gate.opa, demanded), {})
     policy = of("well", FROM_PODS)
     (found,) = loop.run(lacking.policy(standing(tree, policy), policy, NOW))

@@ -26,10 +26,19 @@ judged contains 0 if {
 }
 
 judged contains index if {
-	kinds.covers("namespaces", input.request.kind)
+	kinds.covers.namespaces
 	asked.writes
 	sees_both
 	some index, _ in input.reaches
+}
+
+# METADATA
+# description: >-
+#   What they open, by their place and direction: all but what is known to be without effect. Found once for all rules.
+opening := {[index, direction] |
+	some index in judged
+	some direction in ["ingress", "egress"]
+	not idle(index, direction)
 }
 
 # What stands in a namespace is told to nobody who does not see whose it was and would be.
@@ -44,7 +53,7 @@ sees_both if {
 }
 
 writes_policy if {
-	kinds.covers("namespace policies", input.request.kind)
+	kinds.covers["namespace policies"]
 	asked.writes
 	not asked.status
 }
@@ -57,7 +66,7 @@ released if {
 
 injected if {
 	actors.controller(input.user)
-	kinds.covers("network policies", input.request.kind)
+	kinds.covers["network policies"]
 	contains(input.object.metadata.name, ".")
 }
 
@@ -76,10 +85,11 @@ setting(place, key, fallback) := array.concat(
 refuses(key) if setting(input.places.new, key, "Deny") != "Allow"
 
 # METADATA
-# description: Says that a policy could be read, and with it what stands beside it.
-readable(index) if {
-	count(input.reaches[index].unreadable) == 0
-	count(input.reaches[index].unreadable_beside) == 0
+# description: The policies that could be read, and with them what stands beside them.
+readable := {index |
+	some index, reach in input.reaches
+	count(reach.unreadable) == 0
+	count(reach.unreadable_beside) == 0
 }
 
 # METADATA
@@ -91,7 +101,7 @@ adds_up(_) if not refuses("notUnderstood")
 # METADATA
 # description: Says that a direction of a readable policy is without effect.
 idle(index, direction) if {
-	readable(index)
+	readable[index]
 	is_null(input.reaches[index][direction])
 }
 
@@ -100,7 +110,7 @@ idle(index, direction) if {
 narrow(index, direction) if idle(index, direction)
 
 narrow(index, direction) if {
-	readable(index)
+	readable[index]
 	adds_up(index)
 
 	# What it opens alone is a part of what it opens together with others.
@@ -127,7 +137,7 @@ narrows(index, "whole") if {
 kept(index, direction) if idle(index, direction)
 
 kept(index, direction) if {
-	readable(index)
+	readable[index]
 	input.reaches[index][direction].widens == false
 }
 
@@ -137,7 +147,7 @@ kept(index, direction) if {
 #   policy that stands already. That one cannot be read is told by another rule, unless that one is softened.
 violation(chain, index, direction, reason) := result.following(chain, $"{line(index)}: {reason}", "guardrail/malformed") if {
 	writes_policy
-	not readable(index)
+	not readable[index]
 } else := result.warning(chain, $"{line(index)} as it is, but it opens nothing more: {reason}") if {
 	narrows(index, direction)
 } else := result.violation(chain, $"{line(index)}: {reason}") if {
@@ -145,7 +155,7 @@ violation(chain, index, direction, reason) := result.following(chain, $"{line(in
 } else := result.warning(chain, $"{line(index)} would be refused today: {reason}")
 
 line(index) := $"{input.reaches[index].policy}, which stands in namespace {asked.name}," if {
-	kinds.covers("namespaces", input.request.kind)
+	kinds.covers.namespaces
 } else := asked.line
 
 # METADATA
@@ -159,7 +169,7 @@ unknown(index) := $"it cannot be read: {concat("; ", input.reaches[index].unread
 } else := "it cannot be judged beside the policies that stand there" if {
 	count(input.reaches[index].unreadable_beside) > 0
 } else := "what it opens is not known" if {
-	not readable(index)
+	not readable[index]
 }
 
 # METADATA

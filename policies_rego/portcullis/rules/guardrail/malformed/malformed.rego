@@ -8,6 +8,15 @@
 # related_resources:
 #   - ref: https://github.com/kubernetes/enhancements/tree/master/keps/sig-network/4858-ip-cidr-validation
 # custom:
+#   kinds:
+#     - NetworkPolicy.networking.k8s.io
+#     - CiliumNetworkPolicy.cilium.io
+#     - CiliumLocalRedirectPolicy.cilium.io
+#     - NetworkPolicy.crd.projectcalico.org
+#     - NetworkSet.crd.projectcalico.org
+#     - NetworkPolicy.projectcalico.org
+#     - NetworkSet.projectcalico.org
+#     - Namespace
 #   severity: high
 #   remediation: Write the address or selector as the message says.
 package portcullis.rules.guardrail.malformed
@@ -18,7 +27,7 @@ import data.portcullis.result
 deny contains violation if {
 	some index in guardrails.judged
 	guardrails.writes_policy
-	not guardrails.readable(index)
+	not guardrails.readable[index]
 	violation := result.violation(rego.metadata.chain(), $"{guardrails.line(index)}: {guardrails.unknown(index)}")
 }
 
@@ -26,7 +35,7 @@ deny contains violation if {
 deny contains violation if {
 	some index in guardrails.judged
 	not guardrails.writes_policy
-	not guardrails.readable(index)
+	not guardrails.readable[index]
 	violation := guardrails.violation(rego.metadata.chain(), index, "whole", guardrails.unknown(index))
 }
 
