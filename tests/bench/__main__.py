@@ -1,7 +1,8 @@
 """
 `make bench`: the figures, each beside its bound, into docs/figures.md and docs/figures.json.
 
-For a trial run: BENCH_BURST and BENCH_STEADY say how many namespaces the two large measurements make.
+For a trial run: BENCH_BURST and BENCH_STEADY say how many namespaces the two large measurements make, BENCH_REPLAY how
+many recorded decisions are made again.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from tests.bench.clustered import measure_cluster
 from tests.bench.figures import Figure, write
 from tests.bench.growth import measure_growth
 from tests.bench.load import measure_latency
+from tests.bench.replay import measure_replay
 from tests.bench.served import Served, measure_start
 from tests.bench.steady import measure_steady
 from tests.faults.matrix import slowest
@@ -36,6 +38,8 @@ async def measure() -> list[Figure]:
     tell("a burst of namespaces, and a large cluster in which nothing happens")
     figures += await measure_burst(namespaces=int(os.environ.get("BENCH_BURST", "2000")))
     figures += await measure_steady(namespaces=int(os.environ.get("BENCH_STEADY", "10000")))
+    tell("recorded decisions under two revisions")
+    figures += await measure_replay(decisions=int(os.environ.get("BENCH_REPLAY", "100000")))
     return [*figures, _recovery()]
 
 

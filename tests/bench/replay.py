@@ -123,6 +123,7 @@ async def _recorded(opa: Path, bundle: Bundle) -> Sequence[Record]:
 def _varied(records: Sequence[Record], count: int, distinct: int) -> Iterator[Entry]:
     """Yield so many decisions, on so many documents that differ by an annotation which no rule reads."""
     raw = [orjson.loads(orjson.dumps(each.document)) for each in records]
+    groups = [each["user"]["groups"] for each in raw]
     for number in range(count):
         which = number % distinct
         record, document = records[which % len(records)], raw[which % len(records)]
@@ -130,7 +131,7 @@ def _varied(records: Sequence[Record], count: int, distinct: int) -> Iterator[En
         for side in ("object", "old_object"):
             if document[side] is not None:
                 document[side]["metadata"]["annotations"]["example.com/change"] = f"change-{which}"
-        document["user"]["groups"] = [*record.document.user.groups, f"team-{which}"]
+        document["user"]["groups"] = [*groups[which % len(records)], f"team-{which}"]
         yield Entry(replace(record, decision_id=f"{number:032x}"), orjson.dumps(document))
 
 

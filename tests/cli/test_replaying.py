@@ -1,10 +1,9 @@
 """A replay of what a history or a file holds, under rules of which one side has not been seen by anybody."""
 
 import asyncio
-import os
 import socket
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import sys
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -76,29 +75,36 @@ def played(opa: Path, history: str, base: Bundle, head: Bundle, **span: str) -> 
     return asyncio.run(play(Asked(history, base, head, **span), opa, lambda _: None))
 
 
-@contextmanager
-def nowhere() -> Iterator[None]:
-    """Let nobody reach the network, nor find a cluster: a Unix socket is all that is left."""
-    connect, kept = socket.socket.connect, dict(os.environ)
+class Alone:
+    """While entered nothing but a Unix socket may be reached: told by Python itself, whoever asks."""
 
-    def local(each: socket.socket, address: Any) -> None:
-        assert each.family == socket.AF_UNIX, f"{address} was to be reached"
-        connect(each, address)
+    def __init__(self) -> None:
+        self._active = False
+        # There is no way to take one off.
+        sys.addaudithook(self._told)
 
-    os.environ.pop("KUBECONFIG", None)
-    os.environ["HOME"] = "/nonexistent"
-    socket.socket.connect = local  # type: ignore[method-assign]  # the one way out
-    try:
-        yield
-    finally:
-        socket.socket.connect = connect  # type: ignore[method-assign]
-        os.environ.update(kept)
+    def _told(self, event: str, arguments: tuple[Any, ...]) -> None:
+        reached = event == "socket.connect" and arguments[0].family != socket.AF_UNIX
+        assert not (self._active and (reached or event == "socket.getaddrinfo")), f"{arguments} was to be reached"
+
+    def __enter__(self) -> None:
+        self._active = True
+
+    def __exit__(self, *_: object) -> None:
+        self._active = False
 
 
-def test_no_cluster_and_no_network_is_asked(url: str, file: Path, bundle: Bundle, opa_binary: Path) -> None:
+@pytest.fixture(scope="session")
+def alone() -> Alone:
+    return Alone()
+
+
+def test_no_cluster_and_no_network_is_asked(
+    url: str, file: Path, bundle: Bundle, opa_binary: Path, alone: Alone
+) -> None:
     """The history and a file of its records come to the same, by what they hold alone."""
     head = changed(bundle, LOOSENED)
-    with nowhere():
+    with alone:
         ours, filed = (played(opa_binary, each, bundle, head) for each in (url, str(file)))
     assert ours.replay
     assert filed.replay

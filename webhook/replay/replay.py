@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 import re
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -121,7 +121,7 @@ class _Replaying:
             await asyncio.gather(*(task for _, task in window), return_exceptions=True)
         return self._tally.replay(self._base.policies.revision, self._head.policies.revision)
 
-    async def _batches(self, batches: AsyncIterable[Sequence[Recorded]]) -> AsyncIterator[_Batch]:
+    async def _batches(self, batches: AsyncIterable[Sequence[Recorded]]) -> AsyncGenerator[_Batch, None]:
         batch = _Batch()
         async for records in batches:
             for recorded in records:
