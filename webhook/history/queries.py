@@ -73,8 +73,7 @@ async def visible_sets(connection: AsyncConnection, wanted: Wanted) -> tuple[int
 def ids(wanted: Wanted, span: Span, sets: Sequence[int] | None, *, limit: int) -> Select[Any]:
     """Return the query for the ids of one page of decisions, in the order of the span."""
     table = decisions if wanted.rule is None else decision_rules
-    alone = wanted.namespace is None
-    if sets is None or not alone or len(sets) > APART:
+    if sets is None or len(sets) > APART:
         return _page(_filtered(wanted, table, span, sets), table.c.id, span).limit(limit)
     # One index has each set in order; together they are not, and would be sorted as a whole.
     each = [_page(_filtered(wanted, table, span, (one,)), table.c.id, span).limit(limit).subquery() for one in sets]
