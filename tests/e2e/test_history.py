@@ -32,7 +32,7 @@ def standing(url: str) -> dict[str, StoredRevision]:
     """Return what stands in the namespace, by name."""
 
     async def main() -> dict[str, StoredRevision]:
-        async with opened(url, migrate=False) as store:
+        async with opened(url) as store:
             return {each.name: each for each in await store.standing(SPACE)}
 
     return asyncio.run(main())
@@ -57,7 +57,6 @@ def stands(url: str, guarded: Guarded) -> Callable[[], bool]:
 
 def test_what_stood_is_kept_whoever_watched(guarded: Guarded, recorded: str) -> None:
     """What stood before, what is written, with who wrote it, and what changed and went while the process was away."""
-    until(lambda: Path(recorded.removeprefix("sqlite:///")).exists(), 30)
     until(stands(recorded, guarded), 60)
     assert "zero-trust.default-deny" in standing(recorded)
     applied(guarded, "mine", note="hunter2")
