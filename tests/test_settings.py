@@ -2,8 +2,10 @@
 
 import dataclasses
 import os
+import re
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from webhook.errors import SettingsError
 from webhook.settings import (
     BREAK_GLASS_GROUPS,
     EVERY_ADDRESS,
+    HistorySettings,
     ServeSettings,
     bundled_examples,
     bundled_policies,
@@ -138,3 +141,37 @@ def test_certificates_are_kept_in_the_users_state(variables: dict[str, str], fol
 def test_the_environment_is_the_process_own() -> None:
     """Programs that are started find OPA by it."""
     assert environment() is os.environ
+
+
+MEASURES: dict[str, tuple[str, str, timedelta, int]] = {
+    "days and GiB": ("90d", "10GiB", timedelta(days=90), 10 * 2**30),
+    "hours and MB": ("12h", "500MB", timedelta(hours=12), 500_000_000),
+    "weeks and TiB": ("8w", "1TiB", timedelta(weeks=8), 2**40),
+}
+
+
+@pytest.mark.parametrize(("keep", "size", "age", "most"), MEASURES.values(), ids=MEASURES.keys())
+def test_how_long_and_how_much_is_kept(keep: str, size: str, age: timedelta, most: int) -> None:
+    """In the units that people write; without a URL nothing is recorded."""
+    assert HistorySettings.of("sqlite:///a", keep, size) == HistorySettings("sqlite:///a", age, most)
+    assert HistorySettings.of(None) is None
+    assert HistorySettings.of("") is None
+
+
+@pytest.mark.parametrize(
+    ("keep", "size", "why"),
+    [
+        pytest.param("90", "10GiB", "--history-keep '90' is a number and one of s, m, h, d, w", id="no-unit"),
+        pytest.param("0d", "10GiB", "--history-keep '0d' is a number", id="nothing"),
+        pytest.param("-1d", "10GiB", "--history-keep '-1d' is a number", id="negative"),
+        pytest.param("1y", "10GiB", "--history-keep '1y' is a number", id="years"),
+        pytest.param("999999999w", "10GiB", "is longer than anything lasts", id="for-ever"),
+        pytest.param("90d", "10G", "--history-size '10G' is a number and one of KB, MB", id="half-a-unit"),
+        pytest.param("90d", "1.5GiB", "--history-size '1.5GiB' is a number", id="a-fraction"),
+        pytest.param("90d", "", "--history-size '' is a number", id="no-size"),
+    ],
+)
+def test_an_age_or_a_size_that_is_none_is_refused(keep: str, size: str, why: str) -> None:
+    """With what would be one."""
+    with pytest.raises(SettingsError, match=re.escape(why)):
+        HistorySettings.of("sqlite:///a", keep, size)

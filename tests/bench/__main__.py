@@ -15,6 +15,7 @@ from tests.bench.clustered import measure_cluster
 from tests.bench.figures import Figure, write
 from tests.bench.growth import measure_growth
 from tests.bench.load import measure_latency
+from tests.bench.recording import measure_recording
 from tests.bench.replay import measure_replay
 from tests.bench.served import Served, measure_start
 from tests.bench.steady import measure_steady
@@ -31,6 +32,8 @@ async def measure() -> list[Figure]:
     async with Served.start() as served:
         figures += await measure_latency(served, rate=100, seconds=5.0, turns=8)
         figures += served.memory()
+    tell("100 requests/s with a history and without, in turns, 80 s")
+    figures += await measure_recording(rate=100, seconds=2.5, turns=16)
     tell("1,000 decisions on trees of 10, 1,000 and 10,000 namespaces, in turns")
     figures += await measure_growth(rounds=1000)
     tell("200 namespaces on a real API server with us, and on one without, in turns")

@@ -10,7 +10,6 @@ that what the machine does meanwhile hits both.
 import asyncio
 import gc
 import os
-import statistics
 import sys
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -37,11 +36,11 @@ async def measure_recording(*, rate: int, seconds: float, turns: int) -> list[Fi
             taken = await _in_turns(asks, rate, seconds, turns)
             await asyncio.sleep(2)
             written, lost = await _told(recorded)
-            size = sum(each.stat().st_size for each in Path(folder).iterdir())
+            size = await asyncio.to_thread(_size, Path(folder))
     share = [percentile(taken[True], each) / percentile(taken[False], each) for each in (50, 99)]
     how = (
-        f"{rate} requests/s open loop over TLS on the reviews of the case table, {len(taken[True])} of each in turns of "
-        f"{seconds:g} s; p50 {(share[0] - 1) * 100:+.1f} %; {written:.0f} decisions written, {lost:.0f} lost, "
+        f"{rate} requests/s open loop over TLS on the reviews of the case table, {len(taken[True])} of each in turns "
+        f"of {seconds:g} s; p50 {(share[0] - 1) * 100:+.1f} %; {written:.0f} decisions written, {lost:.0f} lost, "
         f"{size / written / 1000:.1f} kB each"
     )
     return [
@@ -49,6 +48,10 @@ async def measure_recording(*, rate: int, seconds: float, turns: int) -> list[Fi
         Figure("recording: p99 without", round(percentile(taken[False], 99), 2), "ms"),
         Figure("recording: p99 with", round(percentile(taken[True], 99), 2), "ms"),
     ]
+
+
+def _size(folder: Path) -> int:
+    return sum(each.stat().st_size for each in folder.iterdir())
 
 
 def _bodies() -> list[bytes]:

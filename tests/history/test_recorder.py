@@ -30,7 +30,7 @@ from webhook.history.rows import Entry, Row, Wanted
 from webhook.history.scribe import scribe
 from webhook.history.store import opened
 
-FAST = Pace(pause=0.02, first=0.02, longest=0.1, end=2.0)
+FAST = Pace(pause=0.02, first=0.02, longest=0.1, patience=0.2, end=2.0)
 
 
 class Says:

@@ -29,6 +29,7 @@ INSTALLED = (
     "overlays/client-ca",
     "overlays/controller-apart",
     "overlays/no-pod-gate",
+    "overlays/history",
 )
 """Each is Portcullis whole."""
 PLURALS: Mapping[str, str] = {

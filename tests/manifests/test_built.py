@@ -162,7 +162,7 @@ def test_what_the_containers_are_told_is_understood() -> None:
 
 def test_overlays_differ_where_they_say() -> None:
     """One node to try it out, three for production, callers that are known, and pods that nobody judges."""
-    assert [one(folder, "Deployment")["spec"]["replicas"] for folder in INSTALLED] == [2, 1, 3, 3, 3, 2]
+    assert [one(folder, "Deployment")["spec"]["replicas"] for folder in INSTALLED] == [2, 1, 3, 3, 3, 2, 3]
     assert "PodDisruptionBudget" not in {each["kind"] for each in built("overlays/kind")}
     assert {each["imagePullPolicy"] for each in containers("overlays/kind").values()} == {"Never"}
     apart = pod("overlays/production")["affinity"]["podAntiAffinity"]

@@ -19,8 +19,8 @@ SIZE = 4 * 1024 * 1024
 """Bytes of a batch."""
 TRIES = 3
 """After so many, one that fails while others are taken is let go."""
-WRITE_SECONDS = 10.0
-"""For a batch: a connection that hangs says nothing."""
+WRITE_SECONDS = 15.0
+"""For a batch: a connection that hangs says nothing. SQLite itself waits 10 s for another's lock, and says so."""
 
 
 class Store(Protocol):

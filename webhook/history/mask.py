@@ -170,8 +170,8 @@ def _hidden(new: Any, old: Any, cuts: Cuts) -> tuple[Any, Any]:
     sides = _copied(new), _copied(old)
     for name, below in cuts.items():
         for key in _places(sides, name):
-            values = [_at(side, key) for side in sides]
-            hidden = _hidden(*values, below) if below else _marks(*values)
+            new_value, old_value = (_at(side, key) for side in sides)
+            hidden = _hidden(new_value, old_value, below) if below else _marks(new_value, old_value)
             for side, value in zip(sides, hidden, strict=True):
                 if value is not _ABSENT:
                     side[key] = value

@@ -44,7 +44,8 @@ class Pace:
     How fast it goes, in seconds.
 
     `pause` is for how long a batch is gathered, `first` and `longest` are the waits between two tries at a store that
-    fails, `opening` and `closing` what the store has for that, and `end` what there is at the end for all that waits.
+    fails, `opening` and `closing` what the store has for that, `patience` is for an OPA that does not say what to mask,
+    and `end` what there is at the end for all that waits.
     """
 
     pause: float = 0.5
@@ -52,6 +53,7 @@ class Pace:
     longest: float = 10.0
     opening: float = 15.0
     closing: float = 1.0
+    patience: float = 10.0
     end: float = 3.0
 
 
@@ -226,7 +228,7 @@ class Recorder:
             await self._any.wait()
             self._any.clear()
             while batch := self._came.first(MOST, CAME.size):
-                cuts = await self._mask.cuts([_shape(each) for each in batch])
+                cuts = await self._cuts([_shape(each) for each in batch])
                 for number, (each, cut) in enumerate(zip(batch, cuts, strict=True)):
                     self._came.done(1)
                     if isinstance(each, Record):
@@ -235,6 +237,16 @@ class Recorder:
                         self._take_state(each, cut)
                     if number % AT_ONCE == AT_ONCE - 1:
                         await asyncio.sleep(0)
+
+    async def _cuts(self, shapes: Sequence[Shape]) -> Sequence[Cuts | None]:
+        """Return what to mask; an OPA that is started again is waited for, since what came waits within bounds."""
+        clock = asyncio.get_running_loop().time
+        until = clock() + self._pace.patience
+        while True:
+            cuts = await self._mask.cuts(shapes)
+            if None not in cuts or clock() > until or self._ending.is_set():
+                return cuts
+            await asyncio.sleep(self._pace.patience / 40)
 
     def _take(self, record: Record, cuts: Cuts | None) -> None:
         document = record.document

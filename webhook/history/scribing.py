@@ -47,7 +47,8 @@ async def _done(store: Store, head: dict[str, Any], body: bytes) -> dict[str, An
         case "revise":
             await store.revise(revisions_in(body))
         case "latest":
-            return {"latest": await store.latest(head["api_version"], head["kind"])}
+            found = await store.latest(head["api_version"], head["kind"])
+            return {"latest": {uid: list(each) for uid, each in found.items()}}
         case "prune":
             return asdict(await store.prune(older_than=head["older_than"], at_most_bytes=head["at_most_bytes"]))
         case unknown:
