@@ -85,12 +85,13 @@ def compare(ways: Mapping[str, Way], cases: Sequence[Case]) -> Comparison:
     import time, os
 
     def cpu():
-        return sum(os.times()[:2])
+        import psutil
+        return round(sum(os.times()[:2]),1), round(sum(sum(c.cpu_times()[:2]) for c in psutil.Process().children(recursive=True)),1)
 
     t = time.time()
     c = cpu()
     live = ways[LIVE].judged(cases)
-    print(LIVE, time.time() - t, cpu() - c)
+    print(LIVE, time.time() - t, c, cpu())
     comparison = Comparison()
     for name, way in ways.items():
         if name == LIVE:
@@ -98,9 +99,9 @@ def compare(ways: Mapping[str, Way], cases: Sequence[Case]) -> Comparison:
         counts = comparison.counts[name] = Counter()
         t = time.time()
         c = cpu()
-        way.judged(cases)
-        print(name, time.time() - t, cpu() - c)
-        for case, whole, other in zip(cases, live, way.judged(cases), strict=True):
+        way_judged = way.judged(cases)
+        print(name, time.time() - t, c, cpu())
+        for case, whole, other in zip(cases, live, way_judged, strict=True):
             if whole is None or other is None:
                 continue
             expected = way.part(case, whole)
