@@ -1,16 +1,29 @@
-"""An object of a manifest as it reaches the hook."""
+"""An object of a manifest as it reaches the hook, or as it stands, and what the API server would not take of it."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
-NAME_LABEL = "kubernetes.io/metadata.name"
+from webhook.check.arrival import ArrivalError, arrived
+from webhook.check.validation import Problem
+
+Json = dict[str, Any]
 
 
-def arriving(thing: Mapping[str, Any]) -> dict[str, Any]:
+class Arrival(NamedTuple):
+    """The object, None where it cannot be decoded, and what is wrong with it."""
+
+    thing: Json | None
+    problems: tuple[Problem, ...] = ()
+
+
+def arriving(manifest: Mapping[str, Any]) -> Arrival:
     """Return the object as the API server hands it to the hook."""
-    if (thing["apiVersion"], thing["kind"]) != ("v1", "Namespace"):
-        return dict(thing)
-    # The API server adds this label to every namespace.
-    metadata = thing["metadata"]
-    labels = {**(metadata.get("labels") or {}), NAME_LABEL: metadata.get("name", "")}
-    return {**thing, "metadata": {**metadata, "labels": labels}}
+    try:
+        return Arrival(arrived(manifest))
+    except ArrivalError as error:
+        return Arrival(error.arrived, error.problems)
+
+
+def stood(manifest: Mapping[str, Any]) -> Json:
+    """Return the object of a file as it stands in a cluster; one that could not is left as it is."""
+    return arriving(manifest).thing or dict(manifest)

@@ -14,20 +14,24 @@ from itertools import groupby, islice
 
 from pydantic import ValidationError
 
-from webhook.check.arriving import arriving
+from webhook.check.arriving import Arrival, arriving
 from webhook.check.asking import Deed
 from webhook.check.finding import Spot
 from webhook.check.ground import Ground, Undo
 from webhook.check.judge import INVALID, UNDECIDED, Judge, own_finding
 from webhook.check.kinds import LAST, hooked, phase_of
 from webhook.check.placing import Fault
+from webhook.check.validation import Problem
 from webhook.check.written import Written
 from webhook.decision.document import Document
 from webhook.errors import NoDecisionError
 from webhook.model import Decision
 
-WINDOW = 256
+MALFORMED = "guardrail/malformed"
+WINDOW = 64
 """So many objects are asked about at once."""
+AT_ONCE = 3
+"""So many such questions are under way at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,7 @@ class _Asked:
     step: Step
     deed: Deed | None = None
     document: Document | None = None
-    fault: Fault | None = None
+    faults: tuple[Fault, ...] = ()
     undo: Undo | None = None
 
 
@@ -81,11 +85,26 @@ class Course:
         for each in order:
             self.ground.expect(each.written.thing.namespace)
         for phase, every in groupby(order, key=lambda step: step.phase):
-            for window in windows(every):
-                await self._window(window, quota=WINDOW if phase == LAST else 1)
-                for room in window if phase == LAST else ():
+            await self._phase(windows(every), last=phase == LAST)
+
+    async def _phase(self, every: Iterator[dict[str, list[Step]]], *, last: bool) -> None:
+        """Judge what comes at one time: a few windows side by side, for one is gathered while OPA thinks of another."""
+
+        async def work() -> None:
+            for window in every:
+                rooms = tuple(window)
+                await self._window(window, quota=WINDOW if last else 1)
+                for room in rooms if last else ():
                     # Nobody asks about what stands there any more.
                     self.ground.forget(room)
+
+        working = [asyncio.create_task(work()) for _ in range(AT_ONCE)]
+        try:
+            await asyncio.gather(*working)
+        finally:
+            for each in working:
+                each.cancel()
+            await asyncio.gather(*working, return_exceptions=True)
 
     async def _window(self, rooms: dict[str, list[Step]], *, quota: int) -> None:
         ahead = dict.fromkeys(rooms, quota)
@@ -126,15 +145,15 @@ class Course:
 
     def _refused(self, asked: _Asked, answer: Answer) -> bool:
         """Tell what is found of a step, and say whether it is refused."""
-        if asked.fault:
-            self.faults.append(asked.fault)
-        if asked.deed is None or asked.document is None or answer is None:
-            return asked.fault is not None
-        found = self.judge.findings(asked.deed, asked.document, answer, asked.step.written.spot)
-        refused = any(each.action == "enforce" for each in found)
-        if asked.fault is None or not refused:
-            self.faults.extend(map(Fault, found))
-        return refused or asked.fault is not None
+        found = list(asked.faults)
+        if asked.deed and asked.document and answer:
+            told = self.judge.findings(asked.deed, asked.document, answer, asked.step.written.spot)
+            if any(each.rule == MALFORMED for each in told):
+                # The rule says the same, and which change it takes.
+                found = []
+            found += map(Fault, told)
+        self.faults += found
+        return bool(asked.faults) or any(each.finding.action == "enforce" for each in found)
 
     def _undone(self, every: Sequence[_Asked]) -> None:
         for each in reversed(every):
@@ -148,23 +167,26 @@ class Course:
         if not hooked(*thing.identity[:2], thing.namespace):
             return _Asked(step)
         old = self.ground.standing(thing)
-        deed = (
-            Deed(thing, None, old)
-            if step.ends
-            else Deed(thing, self.ground.applied(arriving(written.read()), old), old)
-        )
+        applied = {} if step.ends else self.ground.applied(written.read(), old)
+        arrival = Arrival(None) if step.ends else arriving(applied)
+        deed = Deed(thing, arrival.thing, old)
+        faults = tuple(_invalid(Deed(thing, applied, old), written.spot, each) for each in arrival.problems)
+        if arrival.problems and arrival.thing is None:
+            return _Asked(step, deed, faults=faults)
         try:
             if thing.kind == "Namespace":
                 deed = await self.judge.stamped(deed, self.ground.tree)
             document = self.judge.document(deed, self.ground.tree)
         except ValidationError as error:
-            return _Asked(step, deed, fault=_invalid(deed, written.spot, error))
+            return _Asked(step, deed, faults=(_invalid(deed, written.spot, problem_of(error)),))
         except NoDecisionError as error:
             if error.retry:
                 raise
-            return _Asked(step, deed, fault=Fault(own_finding(UNDECIDED, deed, written.spot, str(error))))
+            undecided = Fault(own_finding(UNDECIDED, deed, written.spot, str(error)))
+            return _Asked(step, deed, faults=(*faults, undecided))
         # Nothing follows from what cannot be read.
-        return _Asked(step, deed, document, undo=None if document.unreadable else self._do(deed, written))
+        undo = None if document.unreadable else self._do(deed, written)
+        return _Asked(step, deed, document, faults, undo)
 
     def _do(self, deed: Deed, written: Written) -> Undo | None:
         if deed.thing.kind == "Organization" and not self.ground.keeps(deed.thing, deed.new):
@@ -195,9 +217,14 @@ def windows(steps: Iterable[Step]) -> Iterator[dict[str, list[Step]]]:
         yield window
 
 
-def _invalid(deed: Deed, spot: Spot, error: ValidationError) -> Fault:
+def _invalid(deed: Deed, spot: Spot, problem: Problem) -> Fault:
+    path, what = problem
+    where = ".".join(str(part) for part in path)
+    said = what if not where or what.startswith(where.partition(".")[0]) else f"{where}: {what}"
+    return Fault(own_finding(INVALID, deed, spot, said), tuple(path))
+
+
+def problem_of(error: ValidationError) -> Problem:
+    """Return what is wrong first, and where; the side that it is on is not told."""
     first = error.errors(include_url=False, include_input=False)[0]
-    # As pydantic has it: the side that cannot be read, and the place in it.
-    path = tuple(first["loc"][1:])
-    where = ".".join(str(part) for part in path) or "the object"
-    return Fault(own_finding(INVALID, deed, spot, f"{where}: {first['msg']}"), path)
+    return tuple(first["loc"][1:]), first["msg"]

@@ -4,6 +4,7 @@ What stands while a set of manifests is judged: it changes with each object that
 The tree is the one that follows a cluster, told of objects of files here; `old` are the whole objects, for updates.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -53,6 +54,8 @@ class Ground:
     merges: bool = False
     old: dict[Identity, bytes] = field(default_factory=dict)
     _supposed: set[str] = field(default_factory=set)
+    _in: defaultdict[str, set[Identity]] = field(default_factory=lambda: defaultdict(set))
+    """What was let in, by its namespace."""
 
     @property
     def tree(self) -> Tree:
@@ -104,9 +107,13 @@ class Ground:
         """Let go what stands in a namespace that nobody asks about any more."""
         for policy in self.live.tree.policies_in(namespace) if self.live.tree else ():
             self.live.drop(policy.kind, {"metadata": {"name": policy.name, "namespace": namespace}})
+        for identity in self._in.pop(namespace, ()):
+            self.old.pop(identity, None)
 
     def _put(self, thing: Thing, content: Json) -> None:
         self.old[thing.identity] = orjson.dumps(content)
+        if thing.namespace:
+            self._in[thing.namespace].add(thing.identity)
         if live := _live(thing):
             self.live.put(live, content)
 

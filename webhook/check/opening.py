@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from webhook.check.arriving import arriving
+from webhook.check.arriving import stood
 from webhook.check.course import Step
 from webhook.check.ground import Ground, Identity, grown, supposed
 from webhook.check.kinds import COVERED, TENANCY
@@ -96,7 +96,7 @@ def _ours(identity: Identity) -> bool:
 
 def _of_loading(loading: Loading) -> Ground:
     """Return the ground of a tree from files; its own objects stand, and so are changed and not created."""
-    things = [(kind, arriving(each.data)) for (kind, _, _), each in loading.places.items()]
+    things = [(kind, stood(each.data)) for (kind, _, _), each in loading.places.items()]
     own = {
         (DOMAIN, kind, "", name): orjson.dumps(each.data)
         for (kind, _, name), each in loading.places.items()
@@ -126,7 +126,7 @@ def _stand(ground: Ground, written: Written) -> None:
     page = COVERED.get(identity[:2])
     if page is None or identity in ground.old:
         return
-    content = arriving(written.read())
+    content = stood(written.read())
     ground.old[identity] = orjson.dumps(content)
     if page.live and not _ours(identity):
         ground.live.put(page.live, content)

@@ -1,14 +1,16 @@
 """The objects of manifest files, each in as little room as it takes until it is judged."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from sys import intern
 from typing import Any
 
 import orjson
 
 from webhook.check.finding import Spot, Thing
 from webhook.check.kinds import COVERED, KindPage, split_version
+from webhook.check.shelf import Held, Shelf
 from webhook.errors import ManifestError
 from webhook.tenancy.manifests import Manifest, Reading, files_of, read_bytes, read_file, read_manifests
 
@@ -19,11 +21,12 @@ STANDARD_INPUT = Path("<stdin>")
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """One object: who it is, where it stands, and what it says as JSON, which is empty where nobody is asked of it."""
+    """One object: who it is, where it stands, and what it says as JSON, nothing where nobody is asked of it."""
 
     thing: Thing
     spot: Spot
-    content: bytes
+    shelf: Shelf
+    held: Held | None = None
 
     @property
     def covered(self) -> bool:
@@ -32,7 +35,7 @@ class Written:
 
     def read(self) -> dict[str, Any]:
         """Return the object."""
-        thing: dict[str, Any] = orjson.loads(self.content)
+        thing: dict[str, Any] = orjson.loads(self.shelf.content(self.held)) if self.held else {}
         return thing
 
 
@@ -47,6 +50,7 @@ class Sources:
     paths: tuple[Path, ...]
     namespace: str = DEFAULT_NAMESPACE
     standard_input: bytes = b""
+    shelf: Shelf = field(default_factory=Shelf)
 
     def files(self) -> Iterator[Path | ManifestError]:
         """Yield each file once, in the order in which kubectl reads them."""
@@ -80,15 +84,16 @@ class Sources:
         if isinstance(namespace, ManifestError):
             return namespace
         name = metadata.get("name") or f"{metadata['generateName']}*"
-        thing = Thing(namespace, data["kind"], name, data["apiVersion"])
+        # Most of these are the same in thousands of objects.
+        thing = Thing(intern(namespace), intern(data["kind"]), name, intern(data["apiVersion"]))
         spot = Spot(manifest.file, index, manifest.line, manifest.place[1])
         if page is None:
-            return Written(thing, spot, b"")
+            return Written(thing, spot, self.shelf)
         # As kubectl and the API server do: they put in what is missing, and take out what has no place there.
         kept = {key: value for key, value in metadata.items() if key != "namespace"}
         whole = {**data, "metadata": {**kept, "namespace": namespace} if namespace else kept}
         try:
-            return Written(thing, spot, orjson.dumps(whole))
+            return Written(thing, spot, self.shelf, self.shelf.put(orjson.dumps(whole)))
         except TypeError as error:
             return manifest.error((), f"it cannot be JSON: {error}")
 
