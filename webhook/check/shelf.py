@@ -1,9 +1,10 @@
 """Where objects lie until they are judged: a file without a name, so that thousands take no more room than one."""
 
 import os
-from dataclasses import dataclass, field
-from tempfile import TemporaryFile
-from typing import IO, NamedTuple
+import weakref
+from pathlib import Path
+from tempfile import mkstemp
+from typing import NamedTuple
 
 from webhook.errors import SettingsError
 
@@ -15,29 +16,29 @@ class Held(NamedTuple):
     size: int
 
 
-@dataclass(slots=True)
 class Shelf:
-    """Takes bytes and gives them back; gone with the process."""
+    """Takes bytes and gives them back; what lies there goes with it."""
 
-    _file: IO[bytes] | None = None
-    _end: int = field(default=0)
+    def __init__(self) -> None:
+        self._file = -1
+        self._end = 0
 
     def put(self, content: bytes) -> Held:
         """Take some bytes; raises `SettingsError` where there is no room for them."""
         try:
-            if self._file is None:
-                # Not closed: it is to be there for as long as this is.
-                self._file = TemporaryFile(prefix="portcullis-", buffering=0)  # noqa: SIM115
-            at = self._end
-            self._end += os.pwrite(self._file.fileno(), content, at)
+            if self._file < 0:
+                self._file, name = mkstemp(prefix="portcullis-")
+                weakref.finalize(self, os.close, self._file)
+                Path(name).unlink()
+            written = os.pwrite(self._file, content, self._end)
         except OSError as error:
-            raise SettingsError(
-                f"there is no room for the manifests: {error}; set TMPDIR to a larger folder"
-            ) from error
-        if self._end - at != len(content):
+            raise SettingsError(f"there is no room for manifests: {error}; set TMPDIR to a larger folder") from error
+        if written != len(content):
             raise SettingsError("there is no room for the manifests: set TMPDIR to a larger folder")
-        return Held(at, len(content))
+        held = Held(self._end, written)
+        self._end += written
+        return held
 
     def content(self, held: Held) -> bytes:
         """Give back what was put there."""
-        return os.pread(self._file.fileno(), held.size, held.at) if self._file else b""
+        return os.pread(self._file, held.size, held.at)

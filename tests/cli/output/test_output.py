@@ -45,7 +45,10 @@ def test_files_are_told_relative_to_where_they_are_read_from(tmp_path: Path) -> 
     (run,) = json.loads(sarif([within, elsewhere, note()], [], root=tmp_path))["runs"]
     places = [each["locations"][0].get("physicalLocation") for each in run["results"]]
     assert places == [
-        {"artifactLocation": {"uri": "a%20folder/web.yaml"}, "region": {"startLine": 3, "startColumn": 7}},
+        {
+            "artifactLocation": {"uri": "a%20folder/web.yaml", "uriBaseId": "%SRCROOT%"},
+            "region": {"startLine": 3, "startColumn": 7},
+        },
         {"artifactLocation": {"uri": "file:///elsewhere/web.yaml"}},
         None,
     ]

@@ -5,7 +5,7 @@ Whatever others have named is text there: no markup, no mention, no link.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,9 @@ from webhook.review.answer import one_line
 SHOWN = 10
 """So many rows stand in the table; the others are folded."""
 MOST = 200
-"""So many rows there are in all: a comment on GitHub holds 65,536 characters."""
+"""So many rows there are in all."""
+ROOM = 48_000
+"""So many characters they may have: a comment on GitHub holds 65,536."""
 LONGEST = 300
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]#|~$^])")
@@ -34,11 +36,11 @@ class Page:
 def markdown(page: Page, notes: Sequence[Note], *, root: Path | None = None) -> str:
     """Return the page; files are told relative to `root`, and the notes in their order."""
     lines = [f"### {escaped(page.heading)}", "", *(f"{escaped(each)}\n" for each in page.lines)]
-    rows = [_row(each, root) for each in notes[:MOST]]
+    rows = list(_fitting(_row(each, root) for each in notes[:MOST]))
     if rows:
         lines += [*_HEAD, *rows[:SHOWN], ""]
     if rows[SHOWN:]:
-        more = f"{len(notes) - MOST} more are not shown." if len(notes) > MOST else ""
+        more = f"{len(notes) - len(rows)} more are not shown." if len(notes) > len(rows) else ""
         lines += folded(f"{len(notes) - SHOWN} more", [*_HEAD, *rows[SHOWN:], "", more])
     remedies = {each.rule: each.remediation for each in notes if each.remediation}
     if remedies:
@@ -60,6 +62,15 @@ def escaped(text: str, *, longest: int = 4000) -> str:
     # A mention would call somebody, and an address become a link.
     quiet = plain.replace("@", "@\u200b").replace("://", ":\u200b//").replace("www.", "www\u200b.")
     return _SPECIAL.sub(r"\\\1", quiet)
+
+
+def _fitting(rows: Iterable[str]) -> Iterator[str]:
+    room = ROOM
+    for row in rows:
+        room -= len(row.encode(errors="replace"))
+        if room < 0:
+            return
+        yield row
 
 
 def _row(note: Note, root: Path | None) -> str:
