@@ -10,7 +10,6 @@ from tests.cases.reviews import Asked
 
 LIVE = "webhook"
 """The way that the others are held against."""
-MOST_TOLD = 20
 
 
 @dataclass(frozen=True)
@@ -70,38 +69,16 @@ class Comparison:
         """How many by way."""
         return {name: sum(counts.values()) for name, counts in self.counts.items()}
 
-    def lines(self) -> list[str]:
-        """Return a line for each pair."""
-        return [
-            f"{LIVE} = {name}: {sum(counts.values()):,} ("
-            + ", ".join(f"{count:,} {verdict}" for verdict, count in counts.most_common())
-            + ")"
-            for name, counts in self.counts.items()
-        ]
-
 
 def compare(ways: Mapping[str, Way], cases: Sequence[Case]) -> Comparison:
     """Ask every way; `ways` has the webhook, which is asked first: others may need what it kept."""
-    import time, os
-
-    def cpu():
-        import psutil
-        return round(sum(os.times()[:2]),1), round(sum(sum(c.cpu_times()[:2]) for c in psutil.Process().children(recursive=True)),1)
-
-    t = time.time()
-    c = cpu()
     live = ways[LIVE].judged(cases)
-    print(LIVE, time.time() - t, c, cpu())
     comparison = Comparison()
     for name, way in ways.items():
         if name == LIVE:
             continue
         counts = comparison.counts[name] = Counter()
-        t = time.time()
-        c = cpu()
-        way_judged = way.judged(cases)
-        print(name, time.time() - t, c, cpu())
-        for case, whole, other in zip(cases, live, way_judged, strict=True):
+        for case, whole, other in zip(cases, live, way.judged(cases), strict=True):
             if whole is None or other is None:
                 continue
             expected = way.part(case, whole)

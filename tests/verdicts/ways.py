@@ -22,12 +22,13 @@ from webhook.admission import Gate
 from webhook.app import Metrics, create_app
 from webhook.check import judge as checking
 from webhook.check.arrival import ArrivalError, arrived
-from webhook.check.arriving import arriving
+from webhook.check.arriving import stood
 from webhook.check.asking import Caller
 from webhook.check.course import Course, Step
 from webhook.check.ground import Ground, Identity
 from webhook.check.kinds import COVERED, hooked, split_version
 from webhook.check.opening import _of_loading
+from webhook.check.shelf import Held, Shelf
 from webhook.check.written import STANDARD_INPUT, Sources, Written
 from webhook.decision.catalogue import RulePage
 from webhook.health import Health
@@ -195,7 +196,7 @@ class Check:
         old, stands = ground.old.get(thing.identity), self._stands[case.world].get(thing.identity)
         ground.old.pop(thing.identity, None)
         if case.asked.old is not None:
-            ground.old[thing.identity] = orjson.dumps(case.asked.old)
+            ground.old[thing.identity] = orjson.dumps(stood(case.asked.old))
         said = await self._course(case.asked, ground, written)
         if stands:
             ground.put(thing, stands)
@@ -283,6 +284,19 @@ def _could_stand(asked: Asked) -> bool:
     return known in KINDS and KINDS[known] == asked.kind[:2] and bool(metadata.get("namespace"))
 
 
+class Lap(Shelf):
+    """A shelf for one object, without a file."""
+
+    def put(self, content: bytes) -> Held:
+        """Take it."""
+        self.held = content
+        return Held(0, len(content))
+
+    def content(self, held: Held) -> bytes:  # noqa: ARG002 - there is one
+        """Give it back."""
+        return self.held
+
+
 SIDES = {"CREATE": (True, False), "UPDATE": (True, True), "DELETE": (False, True)}
 
 
@@ -291,10 +305,14 @@ def _manifest(asked: Asked) -> Written | None:
     new, old = asked.new, asked.old
     if asked.subresource or asked.over or SIDES.get(asked.operation) != (new is not None, old is not None):
         return None
+    if asked.kind == NAMESPACE and new and old and any(new.get(key) != old.get(key) for key in ("spec", "status")):
+        # The API server keeps these in an update, whatever the manifest says.
+        return None
     identities = {_identity(asked, each) for each in (new, old) if each}
     if len(identities) != 1 or None in identities or not _arrives(new):
         return None
-    (written,) = Sources((STANDARD_INPUT,), standard_input=orjson.dumps(new or old)).written(STANDARD_INPUT)
+    sources = Sources((STANDARD_INPUT,), standard_input=orjson.dumps(new or old), shelf=Lap())
+    (written,) = sources.written(STANDARD_INPUT)
     return written if isinstance(written, Written) else None
 
 
@@ -323,7 +341,7 @@ def _standing(loading: Loading) -> dict[Identity, Json]:
     """Return what stands in a world."""
     found = {}
     for each in loading.places.values():
-        data = arriving(each.data)
+        data = stood(each.data)
         group, metadata = split_version(data["apiVersion"])[0], data["metadata"]
         found[group, data["kind"], metadata.get("namespace", ""), metadata["name"]] = data
     return found
