@@ -332,7 +332,18 @@ class Mutation:
 
 @dataclass(frozen=True, slots=True)
 class Policies:
-    """What a whole answer has to show: the revision that is shipped and the rules in it."""
+    """
+    What a whole answer has to show: the revision that is shipped and the rules in it.
+
+    `kinds` has for a rule the kinds that it looks at, as kubectl names them (`NetworkPolicy.networking.k8s.io`); a rule
+    that is not in it looks at all of them.
+    """
 
     revision: str
     rules: frozenset[str]
+    kinds: Mapping[str, frozenset[str]] = field(default_factory=dict, hash=False)
+
+    def demanded(self, group: str, kind: str) -> frozenset[str]:
+        """Return the rules that have to run on an object of a kind."""
+        name = f"{kind}.{group}" if group else kind
+        return frozenset(rule for rule in self.rules if rule not in self.kinds or name in self.kinds[rule])

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from tests.bench.burst import measure_burst
+from tests.bench.check import measure_check
 from tests.bench.clustered import measure_cluster
 from tests.bench.figures import Figure, write
 from tests.bench.growth import measure_growth
@@ -31,6 +32,8 @@ async def measure() -> list[Figure]:
         figures += served.memory()
     tell("1,000 decisions on trees of 10, 1,000 and 10,000 namespaces, in turns")
     figures += await measure_growth(rounds=1000)
+    tell("portcullis check on 10,000 policies in 1,000 files, and opa exec on the same objects")
+    figures += await asyncio.to_thread(measure_check, objects=int(os.environ.get("BENCH_CHECK", "10000")))
     tell("200 namespaces on a real API server with us, and on one without, in turns")
     figures += await measure_cluster(namespaces=200)
     tell("a burst of namespaces, and a large cluster in which nothing happens")

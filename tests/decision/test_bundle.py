@@ -1,6 +1,8 @@
 """The bundle: what is in it, and that its revision says what is in it."""
 
+import re
 import shutil
+import subprocess
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +10,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from webhook.decision.bundle import Bundle, read_policies
+from webhook.decision.bundle import INDEX, Bundle, read_policies
 from webhook.errors import PolicyError
 from webhook.settings import bundled_policies
 
@@ -105,7 +107,53 @@ def test_the_file_is_what_opa_loads(bundle: Bundle, tmp_path: Path) -> None:
     found = written(bundle, tmp_path / "bundle.tar.gz")
     manifest = orjson.loads(found.pop(".manifest"))
     assert manifest == {"revision": bundle.policies.revision, "roots": ["portcullis"], "rego_version": 1}
+    assert found.pop(INDEX) == bundle.whole()[INDEX]
     assert found == bundle.files
+
+
+def test_the_index_names_the_rules_of_each_kind(opa_binary: Path, copied: Path, tmp_path: Path) -> None:
+    """A kind has the rules that declare it and those that declare none; every other kind has the latter alone."""
+    new = copied / "portcullis" / "rules" / "new_category" / "new_rule"
+    new.mkdir(parents=True)
+    (new / "new_rule.rego").write_text("package portcullis.rules.new_category.new_rule\n")
+    read = read_policies(copied)
+    (tmp_path / "index.rego").write_bytes(read.whole()[INDEX])
+    command = (opa_binary, "eval", "--format", "raw", "--data", tmp_path / "index.rego", "data.portcullis.index")
+    index = orjson.loads(subprocess.run(command, capture_output=True, check=True, timeout=60).stdout)
+    assert index["others"] == [["new_category", "new_rule"]]
+    assert index["kinds"][""]["Pod"] == [
+        ["baseline", "pod_gate"],
+        ["guardrail", "host_network"],
+        ["new_category", "new_rule"],
+    ]
+    assert read.policies.demanded("", "Pod") == {"baseline/pod-gate", "guardrail/host-network", "new-category/new-rule"}
+    assert read.policies.demanded("example.com", "Pod") == {"new-category/new-rule"}
+    for group, kinds in index["kinds"].items():
+        for kind, rules in kinds.items():
+            ids = {"/".join(rule).replace("_", "-") for rule in rules}
+            assert ids == read.policies.demanded(group, kind)
+
+
+KINDS: dict[str, str] = {
+    "none": "[]",
+    "no list": "Namespace",
+    "no kind": "[namespaces]",
+    "a group without a kind": "[.networking.k8s.io]",
+    "a version": "[networking.k8s.io/v1/NetworkPolicy]",
+    "a line": '["Namespace\\n"]',
+    "a number": "[1]",
+}
+
+
+@pytest.mark.parametrize("kinds", KINDS.values(), ids=KINDS.keys())
+def test_kinds_that_cannot_be_read_are_refused(kinds: str, copied: Path) -> None:
+    """A rule that would run on nothing by a slip of the pen is not served."""
+    file = copied / RULE
+    text = file.read_text()
+    file.write_text(re.sub(r"#   kinds:.*\n(#     - .*\n)*", f"#   kinds: {kinds}\n", text))
+    assert file.read_text() != text
+    with pytest.raises(PolicyError, match=r"METADATA, custom\.kinds"):
+        read_policies(copied)
 
 
 def test_a_bundle_without_a_rule_is_refused(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 import orjson
 
 from webhook.decision.document import check_schema
+from webhook.decision.metadata import read_metadata
 from webhook.decision.signing import SIGNATURES, Signed, SigningKey
 from webhook.errors import PolicyError
 from webhook.model import Policies
@@ -24,6 +25,9 @@ from webhook.model import Policies
 # Rules decide on the document alone: besides what OPA itself marks as nondeterministic (the clock, chance) none may
 # call out, or look at what OPA runs in.
 FORBIDDEN_BUILTINS = frozenset({"http.send", "net.lookup_ip_addr", "opa.runtime"})
+
+INDEX = "portcullis/index/index.rego"
+"""Which rules look at which kind, made of the METADATA: with it a decision runs those and no other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +38,9 @@ class Bundle:
     policies: Policies
 
     def whole(self) -> dict[str, bytes]:
-        """Return all that OPA loads, by its path in the bundle: the policies, and the manifest that names them."""
+        """Return all that OPA loads, by its path in the bundle: the policies, their index, and the manifest."""
         manifest = {"revision": self.policies.revision, "roots": ["portcullis"], "rego_version": 1}
-        return {".manifest": orjson.dumps(manifest), **self.files}
+        return {".manifest": orjson.dumps(manifest), **self.files, INDEX: _index(self.policies)}
 
     def packed(self, key: SigningKey | None = None) -> bytes:
         """Return the bundle as OPA loads it, a .tar.gz, signed where there is a key."""
@@ -49,6 +53,20 @@ class Bundle:
     def signed(self) -> Signed:
         """Return the bundle signed by a key that nobody has from here on: none but this one is taken for it."""
         return signed(self.whole())
+
+
+def _index(policies: Policies) -> bytes:
+    """Return the Rego that says which rules look at which kind, each rule by its folders."""
+    kinds: dict[str, dict[str, list[list[str]]]] = {}
+    for each in sorted(frozenset().union(*policies.kinds.values())):
+        kind, _, group = each.partition(".")
+        kinds.setdefault(group, {})[kind] = _folders(policies.demanded(group, kind))
+    others = _folders(policies.demanded("", ""))
+    return b"package portcullis.index\n\nkinds := %s\n\nothers := %s\n" % (orjson.dumps(kinds), orjson.dumps(others))
+
+
+def _folders(rules: frozenset[str]) -> list[list[str]]:
+    return [rule.replace("-", "_").split("/") for rule in sorted(rules)]
 
 
 def signed(files: Mapping[str, bytes]) -> Signed:
@@ -91,7 +109,18 @@ def read_policies(folder: Path) -> Bundle:
     for name, content in files.items():
         # Lengths first, so that no bytes can move from one file into the next.
         digest.update(f"{len(name)} {len(content)} {name}".encode() + content)
-    return Bundle(files, Policies(digest.hexdigest(), rules))
+    return Bundle(files, Policies(digest.hexdigest(), rules, _kinds(files)))
+
+
+def _kinds(files: Mapping[str, bytes]) -> dict[str, frozenset[str]]:
+    """Return the kinds that each rule says it looks at; a rule that says nothing is left out, and looks at all."""
+    said: dict[str, frozenset[str] | None] = {}
+    for name, content in files.items():
+        if (rule := rule_of(name)) and (metadata := read_metadata(name, content)):
+            kinds = metadata.custom.kinds
+            # Of several files the first describes the rule, as in the catalogue.
+            said.setdefault(rule, frozenset(kinds) if kinds else None)
+    return {rule: kinds for rule, kinds in said.items() if kinds}
 
 
 def rule_of(name: str) -> str | None:
@@ -112,7 +141,7 @@ def check_policies(opa: Path, bundle: Bundle, scratch: Path) -> None:
     """
     capabilities = allowed_capabilities(_run([str(opa), "capabilities", "--current"]))
     try:
-        for name, content in bundle.files.items():
+        for name, content in bundle.whole().items():
             (scratch / name).parent.mkdir(parents=True, exist_ok=True)
             (scratch / name).write_bytes(content)
         (scratch / "input.json").write_bytes(check_schema())

@@ -132,7 +132,7 @@ def _json(value: Any) -> str:
 
 async def decide(opa: Opa, document: Asked, policies: Policies, *, seconds: float) -> Decision:
     """Return OPA's decision on `document`; raises `NoDecisionError` unless it is whole and in time."""
-    return _decision(await _ask(opa, document, "portcullis.validate/decision", seconds), policies)
+    return _decision(await _ask(opa, document, "portcullis.validate/decision", seconds), document, policies)
 
 
 async def decide_many(
@@ -152,7 +152,7 @@ async def decide_many(
         if error.cause not in {"failed", "late"}:
             return (error,) * len(documents)
         return tuple([await _alone(opa, each, policies, seconds) for each in documents])
-    return tuple([_one_of(answer, str(index), policies) for index in range(len(documents))])
+    return tuple([_one_of(answer, str(index), each, policies) for index, each in enumerate(documents)])
 
 
 async def _alone(opa: Opa, document: Asked, policies: Policies, seconds: float) -> Decision | NoDecisionError:
@@ -162,18 +162,18 @@ async def _alone(opa: Opa, document: Asked, policies: Policies, seconds: float) 
         return error
 
 
-def _one_of(answer: Mapping[str, Any], index: str, policies: Policies) -> Decision | NoDecisionError:
+def _one_of(answer: Mapping[str, Any], index: str, document: Asked, policies: Policies) -> Decision | NoDecisionError:
     try:
         if index not in answer:
             raise _undefined()
-        return _decision(answer[index], policies)
+        return _decision(answer[index], document, policies)
     except NoDecisionError as error:
         return error
 
 
-def _decision(answer: Any, policies: Policies) -> Decision:
+def _decision(answer: Any, document: Asked, policies: Policies) -> Decision:
     decision = Decision(**_read(_DECISION, answer))
-    _demand(decision.revision, decision.rules, policies)
+    _demand(decision.revision, decision.rules, policies, of=_looking_at(document, policies))
     _demand_sense(decision)
     if decision.undecided and not decision.allowed:
         raise NoDecisionError(decision.undecided, retry=True, cause="undecided")
@@ -256,13 +256,24 @@ def _read(shape: TypeAdapter[T], answer: Any) -> T:
         ) from error
 
 
-def _demand(revision: str, rules: frozenset[str], policies: Policies) -> None:
+def _looking_at(document: Asked, policies: Policies) -> frozenset[str]:
+    """Return the rules that look at what `document` is on, by our own index; all where that cannot be told."""
+    match orjson.loads(orjson.dumps(document)) if isinstance(document, orjson.Fragment) else document:
+        case Document(request=Request(kind=Kind(group=str(group), kind=str(kind)))):
+            return policies.demanded(group, kind)
+        case {"request": {"kind": {"group": str(group), "kind": str(kind)}}}:
+            return policies.demanded(group, kind)
+        case _:
+            return policies.rules
+
+
+def _demand(revision: str, rules: frozenset[str], policies: Policies, *, of: frozenset[str] | None = None) -> None:
     if revision != policies.revision:
         # Right after OPA was started again it may not have its bundle yet.
         raise NoDecisionError(
             "OPA has another revision of the policies than the one shipped", retry=True, cause="revision"
         )
-    missing = sorted(policies.rules - rules)
+    missing = sorted((policies.rules if of is None else of) - rules)
     if not policies.rules:
         raise NoDecisionError("there is no rule that could decide", retry=False, cause="revision")
     if missing:

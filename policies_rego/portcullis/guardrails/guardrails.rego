@@ -26,10 +26,19 @@ judged contains 0 if {
 }
 
 judged contains index if {
-	kinds.covers("namespaces", input.request.kind)
+	kinds.covers.namespaces
 	asked.writes
 	sees_both
 	some index, _ in input.reaches
+}
+
+# METADATA
+# description: >-
+#   What they open, by their place and direction: all but what is known to be without effect. Found once for all rules.
+opening := {[index, direction] |
+	some index in judged
+	some direction in ["ingress", "egress"]
+	not idle(index, direction)
 }
 
 # What stands in a namespace is told to nobody who does not see whose it was and would be.
@@ -44,7 +53,7 @@ sees_both if {
 }
 
 writes_policy if {
-	kinds.covers("namespace policies", input.request.kind)
+	kinds.covers["namespace policies"]
 	asked.writes
 	not asked.status
 }
@@ -57,7 +66,7 @@ released if {
 
 injected if {
 	actors.controller(input.user)
-	kinds.covers("network policies", input.request.kind)
+	kinds.covers["network policies"]
 	contains(input.object.metadata.name, ".")
 }
 
@@ -145,7 +154,7 @@ violation(chain, index, direction, reason) := result.following(chain, $"{line(in
 } else := result.warning(chain, $"{line(index)} would be refused today: {reason}")
 
 line(index) := $"{input.reaches[index].policy}, which stands in namespace {asked.name}," if {
-	kinds.covers("namespaces", input.request.kind)
+	kinds.covers.namespaces
 } else := asked.line
 
 # METADATA

@@ -40,10 +40,13 @@ tables := {
 
 # METADATA
 # description: >-
-#   Says whether the table covers the kind. It goes by name: OPA would hash a table that is an argument at every call.
-covers(table, kind) if tables[table][kind.group][kind.kind]
+#   The tables that the kind under review is in. Written as one set OPA puts them together once a decision; a function, or
+#   a set by its members, it would run at every look.
+covers := {table | tables[table][input.request.kind.group][input.request.kind.kind]}
 
-knows(table, kind) if kind.version in tables[table][kind.group][kind.kind]
+# METADATA
+# description: Those of them that know its version.
+knows := {table | tables[table][input.request.kind.group][input.request.kind.kind][input.request.kind.version]}
 
 # METADATA
 # description: Says whether a CustomResourceDefinition defines a kind of ours or a covered one.

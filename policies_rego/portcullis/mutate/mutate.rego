@@ -37,7 +37,7 @@ undecided := "the tenant tree is not loaded" if {
 
 # Not what Kubernetes' own controllers write: they may end a namespace, and validation lets them change no label.
 stamps if {
-	kinds.covers("namespaces", input.request.kind)
+	kinds.covers.namespaces
 	asked.writes
 	not actors.system(input.user)
 	input.tree

@@ -10,7 +10,7 @@ import data.portcullis.asked
 import data.portcullis.kinds
 
 created if {
-	kinds.covers("pods", input.request.kind)
+	kinds.covers.pods
 	input.request.operation == "CREATE"
 	input.request.subresource == ""
 }
@@ -18,7 +18,7 @@ created if {
 # METADATA
 # description: Says whether it can be told where the pod is created.
 placed if {
-	kinds.knows("pods", input.request.kind)
+	kinds.knows.pods
 	asked.consistent
 	input.object.metadata.namespace == input.places.new.namespace
 	input.places.new.standing != "unknown"

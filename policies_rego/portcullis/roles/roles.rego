@@ -26,16 +26,13 @@ owners := {
 
 # METADATA
 # description: >-
-#   Every subject that the caller is, exactly: a ServiceAccount is its full name, and an empty name is nobody whatever
-#   its groups.
-identities contains ["User", input.user.name, ""] if input.user.name != ""
+#   Every subject that the caller is, exactly and as the tree writes it: a ServiceAccount is its full name, and an empty
+#   name is nobody whatever its groups. One set, for OPA runs one by its members at every look.
+identities := {{"kind": "User", "name": input.user.name, "namespace": ""}} | (groups | accounts) if input.user.name != ""
 
-identities contains ["Group", group, ""] if {
-	input.user.name != ""
-	some group in input.user.groups
-}
+groups := {{"kind": "Group", "name": group, "namespace": ""} | some group in input.user.groups}
 
-identities contains ["ServiceAccount", name, namespace] if {
+accounts := {{"kind": "ServiceAccount", "name": name, "namespace": namespace} |
 	["system", "serviceaccount", namespace, name] = split(input.user.name, ":")
 }
 
@@ -43,11 +40,9 @@ identities contains ["ServiceAccount", name, namespace] if {
 # description: The roles that the caller holds, by tenant; found once, asked for often.
 held := {key: found |
 	some key, tenant in input.tenants
-	found := {grant.role |
+	found := levels[tenant.kind] & {grant.role |
 		some grant in tenant.roles
-		grant.role in levels[tenant.kind]
-		some subject in grant.subjects
-		[subject.kind, subject.name, subject.namespace] in identities
+		identities[grant.subjects[_]]
 	}
 }
 
@@ -57,8 +52,8 @@ holds(key, role) if role in held[key]
 # description: Says whether the user holds one of the roles at the place or above it.
 holds_any(place, roles) if {
 	some key in place.path
-	some role in roles
-	holds(key, role)
+	some role in held[key]
+	role in roles
 }
 
 owns(place) if holds_any(place, owners[place.standing])

@@ -247,3 +247,31 @@ test_deny_what_follows_holds_where_its_cause_does_not if {
 	ring := {"a": {"b": {"deny": {object.union(violation("a/b"), {"follows": "c/d"})}}}, "c": {"d": {"deny": {following}}}}
 	rules_of(ruled(asked, ring)) == {"a/b", "c/d"}
 }
+
+indexed(document, index) := found if {
+	found := validate.decision with input as document
+		with data.system.bundles as fixtures.bundles
+		with data.portcullis.rules as {"a": {"b": {"deny": {violation("a/b")}}, "c": {"deny": set()}}}
+		with data.portcullis.index as index
+}
+
+test_deny_the_rules_of_the_kind_run_and_no_other if {
+	index := {"kinds": {"networking.k8s.io": {"NetworkPolicy": [["a", "b"]]}}, "others": [["a", "c"]]}
+	found := indexed(asked, index)
+	[found.allowed, found.rules, rules_of(found)] == [false, {["a", "b"]}, {"a/b"}]
+	indexed(fixtures.put(asked, "/request/kind/version", "v2"), index).rules == {["a", "b"]}
+	indexed(fixtures.put(asked, "/request/kind/kind", "Ingress"), index).rules == {["a", "c"]}
+	indexed(fixtures.put(asked, "/request/kind/group", ""), index).rules == {["a", "c"]}
+}
+
+test_deny_a_rule_of_the_index_that_is_not_there_did_not_run if {
+	index := {"kinds": {}, "others": [["a", "c"], ["a", "gone"]]}
+	indexed(asked, index).rules == {["a", "c"]}
+}
+
+test_deny_every_rule_runs_without_an_index if {
+	every index in [{}, {"kinds": {}}] {
+		found := indexed(asked, index)
+		[found.allowed, found.rules] == [false, {["a", "b"], ["a", "c"]}]
+	}
+}

@@ -18,7 +18,7 @@ def notes(count: int, message: str = "it opens") -> list[Note]:
             ("t",),
             "",
             Spot(Path("/r/a.yaml"), number + 1),
-            remediation="Close it",
+            remediation="Shut it",
         )
         for number in range(count)
     ]

@@ -32,12 +32,8 @@ def problems(schema: Json, log: Json) -> list[str]:
 
 def test_every_log_is_one(schema: Json, tmp_path: Path) -> None:
     """With and without findings, rules, files, lines and names that make sense."""
-    spots = [
-        Spot(tmp_path / "a b.yaml", 3, 7),
-        Spot(tmp_path / NASTY.replace("\0", ""), 1),
-        Spot(Path("/else.yaml")),
-        None,
-    ]
+    files = [tmp_path / "a b.yaml", tmp_path / "a\n|\udcff\U0001f512%2F", Path("/else.yaml")]
+    spots = [*(Spot(file, 3, 7) for file in files), Spot(files[0]), None]
     notes = [Note("b/whole", "error", NASTY, (NASTY, "dev/NetworkPolicy/web"), "0123", spot) for spot in spots]
     for root in (tmp_path, None):
         for every in (notes, []):

@@ -7,6 +7,7 @@
 # related_resources:
 #   - ref: https://www.rfc-editor.org/rfc/rfc3339#section-5.6
 # custom:
+#   kinds: [Namespace]
 #   severity: critical
 #   softened: never
 #   remediation: Ask an InfraAdmin for the exemption, with a reason and an end of at most 30 days from now.
@@ -39,7 +40,7 @@ parts := [
 ]
 
 changed if {
-	kinds.covers("namespaces", input.request.kind)
+	kinds.covers.namespaces
 	asked.writes
 	asked_for(input.object) != asked_for(input.old_object)
 }

@@ -6,6 +6,7 @@
 # related_resources:
 #   - ref: https://kubernetes.io/docs/concepts/overview/working-with-objects/common-labels/
 # custom:
+#   kinds: [NetworkPolicy.networking.k8s.io]
 #   severity: critical
 #   softened: never
 #   remediation: Change the NetworkBaseline, as an InfraAdmin or OrgAdmin, or give your own policy a name without a dot.
@@ -18,7 +19,7 @@ import data.portcullis.kinds
 import data.portcullis.result
 
 deny contains violation if {
-	kinds.covers("network policies", input.request.kind)
+	kinds.covers["network policies"]
 	count(marks) > 0
 	not allowed
 	message := $"{asked.line}: it has {concat(" and ", marks)}, and such policies are written by Portcullis alone. Change the NetworkBaseline (InfraAdmin, OrgAdmin), or leave that out of a policy of your own"

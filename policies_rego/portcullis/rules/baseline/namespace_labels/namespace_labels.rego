@@ -7,6 +7,7 @@
 # related_resources:
 #   - ref: https://kubernetes.io/docs/concepts/overview/working-with-objects/namespaces/
 # custom:
+#   kinds: [Namespace]
 #   severity: critical
 #   softened: never
 #   remediation: Leave the labels and the annotation of `portcullis.dev/` out; they are filled in.
@@ -63,7 +64,7 @@ platform if {
 }
 
 judged if {
-	kinds.covers("namespaces", input.request.kind)
+	kinds.covers.namespaces
 	asked.writes
 	not actors.system(input.user)
 }

@@ -8,6 +8,7 @@
 # related_resources:
 #   - ref: https://kubernetes.io/docs/concepts/services-networking/network-policies/
 # custom:
+#   kinds: [Pod]
 #   severity: critical
 #   softened: partly
 #   remediation: Wait a moment and try again; if it lasts, the annotation `portcullis.dev/baseline` of the namespace says why.

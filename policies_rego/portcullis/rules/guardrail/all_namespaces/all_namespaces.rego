@@ -7,6 +7,15 @@
 # related_resources:
 #   - ref: https://kubernetes.io/docs/concepts/services-networking/network-policies/#behavior-of-to-and-from-selectors
 # custom:
+#   kinds:
+#     - NetworkPolicy.networking.k8s.io
+#     - CiliumNetworkPolicy.cilium.io
+#     - CiliumLocalRedirectPolicy.cilium.io
+#     - NetworkPolicy.crd.projectcalico.org
+#     - NetworkSet.crd.projectcalico.org
+#     - NetworkPolicy.projectcalico.org
+#     - NetworkSet.projectcalico.org
+#     - Namespace
 #   severity: high
 #   guardrail: allNamespaces
 #   default: Deny
@@ -16,14 +25,11 @@ package portcullis.rules.guardrail.all_namespaces
 import data.portcullis.guardrails
 
 deny contains violation if {
-	some index in guardrails.judged
-	some direction in ["ingress", "egress"]
+	some [index, direction] in guardrails.opening
 	not bounded(index, direction)
 	guardrails.refuses("allNamespaces")
 	violation := guardrails.violation(rego.metadata.chain(), index, direction, reason(index, direction))
 }
-
-bounded(index, direction) if guardrails.idle(index, direction)
 
 bounded(index, direction) if {
 	guardrails.readable(index)

@@ -7,6 +7,15 @@
 # related_resources:
 #   - ref: https://kubernetes.io/docs/concepts/services-networking/network-policies/#targeting-a-namespace-by-its-name
 # custom:
+#   kinds:
+#     - NetworkPolicy.networking.k8s.io
+#     - CiliumNetworkPolicy.cilium.io
+#     - CiliumLocalRedirectPolicy.cilium.io
+#     - NetworkPolicy.crd.projectcalico.org
+#     - NetworkSet.crd.projectcalico.org
+#     - NetworkPolicy.projectcalico.org
+#     - NetworkSet.projectcalico.org
+#     - Namespace
 #   severity: high
 #   guardrail: crossProject
 #   default: Allow
@@ -16,14 +25,11 @@ package portcullis.rules.guardrail.cross_project
 import data.portcullis.guardrails
 
 deny contains violation if {
-	some index in guardrails.judged
-	some direction in ["ingress", "egress"]
+	some [index, direction] in guardrails.opening
 	not stays(index, direction)
 	guardrails.setting(input.places.new, "crossProject", "Allow") != "Allow"
 	violation := guardrails.violation(rego.metadata.chain(), index, direction, reason(index, direction))
 }
-
-stays(index, direction) if guardrails.idle(index, direction)
 
 stays(index, direction) if {
 	guardrails.readable(index)

@@ -7,6 +7,15 @@
 # related_resources:
 #   - ref: https://kubernetes.io/docs/concepts/services-networking/network-policies/
 # custom:
+#   kinds:
+#     - NetworkPolicy.networking.k8s.io
+#     - CiliumNetworkPolicy.cilium.io
+#     - CiliumLocalRedirectPolicy.cilium.io
+#     - NetworkPolicy.crd.projectcalico.org
+#     - NetworkSet.crd.projectcalico.org
+#     - NetworkPolicy.projectcalico.org
+#     - NetworkSet.projectcalico.org
+#     - Namespace
 #   severity: critical
 #   guardrail: fromAnywhere
 #   default: Deny
@@ -16,7 +25,7 @@ package portcullis.rules.guardrail.from_anywhere
 import data.portcullis.guardrails
 
 deny contains violation if {
-	some index in guardrails.judged
+	some [index, "ingress"] in guardrails.opening
 	not guardrails.narrow(index, "ingress")
 	guardrails.refuses("fromAnywhere")
 	violation := guardrails.violation(rego.metadata.chain(), index, "ingress", reason(index))

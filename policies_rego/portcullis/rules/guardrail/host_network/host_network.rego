@@ -6,6 +6,7 @@
 # related_resources:
 #   - ref: https://kubernetes.io/docs/concepts/services-networking/network-policies/#networkpolicy-and-hostnetwork-pods
 # custom:
+#   kinds: [Pod]
 #   severity: high
 #   guardrail: hostNetwork
 #   default: Deny

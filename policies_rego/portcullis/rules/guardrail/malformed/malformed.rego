@@ -8,6 +8,15 @@
 # related_resources:
 #   - ref: https://github.com/kubernetes/enhancements/tree/master/keps/sig-network/4858-ip-cidr-validation
 # custom:
+#   kinds:
+#     - NetworkPolicy.networking.k8s.io
+#     - CiliumNetworkPolicy.cilium.io
+#     - CiliumLocalRedirectPolicy.cilium.io
+#     - NetworkPolicy.crd.projectcalico.org
+#     - NetworkSet.crd.projectcalico.org
+#     - NetworkPolicy.projectcalico.org
+#     - NetworkSet.projectcalico.org
+#     - Namespace
 #   severity: high
 #   remediation: Write the address or selector as the message says.
 package portcullis.rules.guardrail.malformed

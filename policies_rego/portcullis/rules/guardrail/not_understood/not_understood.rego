@@ -8,6 +8,15 @@
 #   - ref: https://docs.cilium.io/en/stable/security/policy/language/
 #   - ref: https://docs.tigera.io/calico/latest/reference/resources/networkpolicy
 # custom:
+#   kinds:
+#     - NetworkPolicy.networking.k8s.io
+#     - CiliumNetworkPolicy.cilium.io
+#     - CiliumLocalRedirectPolicy.cilium.io
+#     - NetworkPolicy.crd.projectcalico.org
+#     - NetworkSet.crd.projectcalico.org
+#     - NetworkPolicy.projectcalico.org
+#     - NetworkSet.projectcalico.org
+#     - Namespace
 #   severity: high
 #   guardrail: notUnderstood
 #   default: Deny

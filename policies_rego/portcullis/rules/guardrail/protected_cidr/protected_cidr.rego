@@ -8,6 +8,15 @@
 #   - ref: https://kubernetes.io/docs/concepts/services-networking/network-policies/#networkpolicy-resource
 #   - ref: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/configuring-instance-metadata-service.html
 # custom:
+#   kinds:
+#     - NetworkPolicy.networking.k8s.io
+#     - CiliumNetworkPolicy.cilium.io
+#     - CiliumLocalRedirectPolicy.cilium.io
+#     - NetworkPolicy.crd.projectcalico.org
+#     - NetworkSet.crd.projectcalico.org
+#     - NetworkPolicy.projectcalico.org
+#     - NetworkSet.projectcalico.org
+#     - Namespace
 #   severity: critical
 #   guardrail: protectedCIDRs
 #   default: [169.254.169.254/32, fd00:ec2::254/128]
@@ -17,9 +26,12 @@ package portcullis.rules.guardrail.protected_cidr
 import data.portcullis.guardrails
 
 deny contains violation if {
-	some index in guardrails.judged
-	some cidr in protected
-	not spared(index, cidr)
+	some [index, "egress"] in guardrails.opening
+	spared := {cidr |
+		guardrails.readable(index)
+		some cidr, "" in input.reaches[index].egress.protected
+	}
+	some cidr in (protected - spared)
 	violation := guardrails.violation(rego.metadata.chain(), index, "egress", reason(index, cidr))
 }
 
@@ -36,13 +48,6 @@ protected contains cidr if {
 organization := $"Organization/{input.organization}"
 
 defaults := ["169.254.169.254/32", "fd00:ec2::254/128"]
-
-spared(index, _) if guardrails.idle(index, "egress")
-
-spared(index, cidr) if {
-	guardrails.readable(index)
-	input.reaches[index].egress.protected[cidr] == ""
-}
 
 reason(index, cidr) := guardrails.unknown(index) if {
 	guardrails.unknown(index)

@@ -7,6 +7,7 @@
 # related_resources:
 #   - ref: https://kubernetes.io/docs/concepts/overview/working-with-objects/namespaces/
 # custom:
+#   kinds: [Namespace]
 #   severity: critical
 #   softened: partly
 #   remediation: Ask an owner of the namespace; a workspace's label says which workspace that is.
@@ -44,7 +45,7 @@ deny contains violation if {
 	violation := result.fixed(rego.metadata.chain(), message)
 }
 
-covered if kinds.covers("namespaces", input.request.kind)
+covered if kinds.covers.namespaces
 
 new := input.places.new
 
@@ -75,7 +76,7 @@ arrives if {
 understood if {
 	asked.consistent
 	asked.identity.name != ""
-	kinds.knows("namespaces", input.request.kind)
+	kinds.knows.namespaces
 	input.request.subresource in {"", "status"}
 }
 
@@ -232,7 +233,7 @@ only_derived if {
 default reason := "what it speaks of cannot be told from the object: it is not there, or the request names another one"
 
 reason := $"version {input.request.kind.version} is not known here. Use a version that Portcullis knows, or update Portcullis" if {
-	not kinds.knows("namespaces", input.request.kind)
+	not kinds.knows.namespaces
 } else := $"{input.request.subresource} of a namespace is written by Kubernetes' namespace controller alone" if {
 	not input.request.subresource in {"", "status"}
 } else := "it has no name yet, and by its name it could be one of Kubernetes' own, or where an account of the tree lives. Name it" if {

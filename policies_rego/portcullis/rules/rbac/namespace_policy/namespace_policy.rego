@@ -6,6 +6,14 @@
 # related_resources:
 #   - ref: https://kubernetes.io/docs/concepts/services-networking/network-policies/
 # custom:
+#   kinds:
+#     - NetworkPolicy.networking.k8s.io
+#     - CiliumNetworkPolicy.cilium.io
+#     - CiliumLocalRedirectPolicy.cilium.io
+#     - NetworkPolicy.crd.projectcalico.org
+#     - NetworkSet.crd.projectcalico.org
+#     - NetworkPolicy.projectcalico.org
+#     - NetworkSet.projectcalico.org
 #   severity: high
 #   softened: partly
 #   remediation: Ask an admin of the workspace for the change, or for the role.
@@ -18,7 +26,7 @@ import data.portcullis.result
 import data.portcullis.roles
 
 deny contains violation if {
-	kinds.covers("namespace policies", input.request.kind)
+	kinds.covers["namespace policies"]
 	not asked.status
 	not allowed
 	decidable
@@ -27,7 +35,7 @@ deny contains violation if {
 
 # What cannot be decided is denied, and no setting softens that.
 deny contains violation if {
-	kinds.covers("namespace policies", input.request.kind)
+	kinds.covers["namespace policies"]
 	not asked.status
 	not allowed
 	not decidable
@@ -75,7 +83,7 @@ allowed if {
 
 understood if {
 	asked.consistent
-	kinds.knows("namespace policies", input.request.kind)
+	kinds.knows["namespace policies"]
 	input.request.operation in {"CREATE", "UPDATE", "DELETE"}
 }
 
@@ -84,7 +92,7 @@ known if place.standing != "unknown"
 default reason := "what it speaks of cannot be told from the object: it is not there, or the request names another one"
 
 reason := $"version {input.request.kind.version} is not known here. Use a version that Portcullis knows, or update Portcullis" if {
-	not kinds.knows("namespace policies", input.request.kind)
+	not kinds.knows["namespace policies"]
 } else := $"{roles.belongs(place)}. Allowed: {roles.owners_of(place)}" if {
 	asked.consistent
 }

@@ -8,6 +8,7 @@
 #   - ref: https://kubernetes.io/docs/concepts/security/rbac-good-practices/
 #   - ref: https://kubernetes.io/docs/concepts/architecture/garbage-collection/
 # custom:
+#   kinds: [Organization.portcullis.dev, Project.portcullis.dev, Workspace.portcullis.dev]
 #   severity: critical
 #   softened: never
 #   remediation: Ask an admin of the level above for the change.
@@ -100,7 +101,7 @@ deny contains violation if {
 }
 
 covered if {
-	kinds.covers("tenants", input.request.kind)
+	kinds.covers.tenants
 	not asked.status
 }
 
@@ -147,7 +148,7 @@ permitted if {
 
 understood if {
 	addressed
-	kinds.knows("tenants", input.request.kind)
+	kinds.knows.tenants
 	input.request.subresource == ""
 	readable
 }
@@ -279,7 +280,7 @@ exists(subject) if input.tenancy.homes[home(subject)]
 default reason := "what it speaks of cannot be told from the object: it is not there or has no name, or the request names another one"
 
 reason := $"version {input.request.kind.version} is not known here. Use a version that Portcullis knows, or update Portcullis" if {
-	not kinds.knows("tenants", input.request.kind)
+	not kinds.knows.tenants
 } else := $"it cannot be read: {input.unreadable}. Mend it, for it would count as not there" if {
 	not readable
 } else := $"{input.request.subresource} is no part of it that is known here" if {
