@@ -41,6 +41,7 @@ from webhook.replay.shape import as_known
 from webhook.review.answer import MOST_VIOLATIONS, one_line
 from webhook.scan import judge as scanning
 from webhook.scan.asking import KINDS
+from webhook.scan.unruled import UNDECIDED
 from webhook.selector import NAME_LABEL
 from webhook.server import AnyCallers
 from webhook.tenancy.files import Loading
@@ -266,7 +267,7 @@ class Scan:
         else:
             kind: Any = kind_of(asked.kind[0], asked.kind[2])
             findings = await judge.policy(tree, read_policy(kind, new), NOW)
-        if undecided := [each for each in findings if each.rule == scanning.UNDECIDED]:
+        if undecided := [each for each in findings if each.rule == UNDECIDED]:
             return Said("error", frozenset(told("", "", each.message) for each in undecided))
         return Said("", frozenset()).of(told(each.rule, each.action, each.message) for each in findings)
 
