@@ -114,7 +114,7 @@ def check_policies(opa: Path, bundle: Bundle, scratch: Path) -> None:
 
 
 def lay_for_check(opa: Path, bundle: Bundle, scratch: Path) -> list[str]:
-    """Write into `scratch` what the check needs, and return the arguments of `opa check` there; raises `PolicyError`."""
+    """Write what the check needs into `scratch`, and return the arguments of `opa check` there."""
     capabilities = allowed_capabilities(_run([str(opa), "capabilities", "--current"]))
     try:
         for name, content in bundle.files.items():

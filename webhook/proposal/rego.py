@@ -27,14 +27,14 @@ __all__ = ["RegoCheck", "RegoFinding", "RegoReport", "Survivor", "judge_rego", "
 Told = Callable[[str], None]
 
 
-async def judge_rego(
+async def judge_rego(  # noqa: PLR0913 - three of them are optional
     folder: Path, opa: Path, *, base: Path | None = None, told: Told, threshold: float = 100
 ) -> RegoReport:  # fmt: skip
     """
     Return what there is to say of the Rego in `folder`, which holds `portcullis/`.
 
     `told` hears a line as each check ends. Without `base` the mutants of every module are tried, with it those of the
-    modules that differ from that folder and of what rests on them. `threshold` is the coverage that is asked, in percent.
+    modules that differ from that folder and of what rests on them. `threshold` is the coverage asked, in percent.
 
     Raises `PolicyError` where there is no rule, and where OPA does not run, crashes, takes too long or says what cannot
     be understood.
