@@ -49,7 +49,7 @@ class RegoTool:
     """An OPA binary; `seconds` is how long one run may take."""
 
     binary: Path
-    seconds: float = 300
+    seconds: float = 1200
 
     async def run(self, *arguments: str, folder: Path) -> Said:
         """Return what `opa ARGUMENTS` said in `folder`; raises `PolicyError` where it did not end by itself."""
