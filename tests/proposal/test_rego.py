@@ -55,6 +55,13 @@ DEFECTS: dict[str, tuple[str, str, str, tuple[str, str, int], str]] = {
         "undefined function http.send",
     ),
     "the clock": (RULE, CONDITION, "\ttime.now_ns() > 0\n\tnot known\n", ("check", RULE, 13), "time.now_ns"),
+    "a test that calls out": (
+        TESTS,
+        'by("DELETE", "zed")',
+        'http.send({"method": "GET", "url": "http://localhost"})',
+        ("check", TESTS, 11),
+        "undefined function http.send",
+    ),
     "an unused variable": (
         RULE,
         CONDITION,

@@ -115,7 +115,7 @@ def check_policies(opa: Path, bundle: Bundle, scratch: Path) -> None:
 
 def lay_for_check(opa: Path, bundle: Bundle, scratch: Path) -> list[str]:
     """Write what the check needs into `scratch`, and return the arguments of `opa check` there."""
-    capabilities = allowed_capabilities(_run([str(opa), "capabilities", "--current"]))
+    capabilities = capabilities_of(opa)
     try:
         for name, content in bundle.files.items():
             (scratch / name).parent.mkdir(parents=True, exist_ok=True)
@@ -126,6 +126,11 @@ def lay_for_check(opa: Path, bundle: Bundle, scratch: Path) -> list[str]:
         raise PolicyError(f"the policies cannot be laid ready for their check: {error}") from error
     # Relative paths, so that what OPA says names the files as their owner knows them.
     return ["--strict", "--schema", "input.json", "--capabilities", "capabilities.json", "portcullis"]
+
+
+def capabilities_of(opa: Path) -> bytes:
+    """Return what rules may call of what an OPA has; raises `PolicyError` if it does not say."""
+    return allowed_capabilities(_run([str(opa), "capabilities", "--current"]))
 
 
 def allowed_capabilities(current: bytes) -> bytes:
