@@ -1,23 +1,24 @@
 """The Rego itself: its format, its checks, its own tests, and what every rule says of itself."""
 
+import asyncio
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import get_args
 
 import orjson
 import pytest
 
 from webhook.decision.bundle import FORBIDDEN_BUILTINS, allowed_capabilities, check_policies, read_policies
 from webhook.errors import PolicyError
+from webhook.proposal.rego import RegoReport, judge_rego
+from webhook.proposal.regoreport import CheckName
 from webhook.settings import bundled_policies
 
-Json = dict[str, Any]
 POLICIES = bundled_policies()
 RULES = sorted(path for path in (POLICIES / "portcullis" / "rules").glob("*/*") if path.is_dir())
-MODULES = sorted(path for path in POLICIES.rglob("*.rego") if not path.name.endswith("_test.rego"))
 
 
 def opa(binary: Path, *arguments: str | Path) -> "subprocess.CompletedProcess[str]":
@@ -25,36 +26,32 @@ def opa(binary: Path, *arguments: str | Path) -> "subprocess.CompletedProcess[st
 
 
 @pytest.fixture(scope="module")
-def described(opa_binary: Path) -> dict[Path, Json]:
-    """What `opa inspect` finds in the METADATA of each package, by the package's file."""
-    done = opa(opa_binary, "inspect", "--annotations", "--format", "json", POLICIES)
-    assert done.returncode == 0, done.stderr
-    every = orjson.loads(done.stdout)["annotations"]
-    return {Path(each["location"]["file"]): each for each in every if each["annotations"]["scope"] == "package"}
+def report(opa_binary: Path) -> RegoReport:
+    """What the gate for a change to the Rego says of the whole of what is shipped."""
+    return asyncio.run(judge_rego(POLICIES, opa_binary, told=print))
 
 
-def test_the_rego_is_formatted(opa_binary: Path) -> None:
-    """`opa fmt` would change no file; `make format` lets it."""
-    done = opa(opa_binary, "fmt", "--list", POLICIES)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", ""), "run `make format`"
+# In one process: the mutants take a minute.
+@pytest.mark.xdist_group("the gate of the rego")
+@pytest.mark.parametrize("name", get_args(CheckName))
+def test_the_rego_passes_its_gate(name: str, report: RegoReport) -> None:
+    """What `portcullis review` asks of a change holds for what is shipped: one implementation for both."""
+    [check] = [each for each in report.checks if each.name == name]
+    assert [str(each) for each in check.findings] == []
 
 
-def test_the_regos_own_tests_pass(opa_binary: Path) -> None:
-    """`opa test` runs tests of every folder, all of them pass, and none is put off."""
-    done = opa(opa_binary, "test", "--format", "json", POLICIES)
-    assert done.returncode == 0, done.stdout + done.stderr
-    ran = orjson.loads(done.stdout)
-    assert [each["name"] for each in ran if {"fail", "error", "skip"} & each.keys()] == []
-    folders = {Path(each["location"]["file"]).parent for each in ran}
-    assert {path.parent for path in MODULES} <= folders
-
-
-def test_the_regos_own_tests_run_every_line(opa_binary: Path) -> None:
-    """Coverage is 100 %: a line that no test runs fails here, named by OPA."""
-    done = opa(opa_binary, "test", "--coverage", "--threshold", "100", "--format", "json", POLICIES)
-    uncovered = orjson.loads(done.stdout).get("files", {}) if done.stdout.startswith("{") else {}
-    missed = {name: each["not_covered"] for name, each in uncovered.items() if each.get("not_covered")}
-    assert (done.returncode, missed) == (0, {}), done.stderr
+@pytest.mark.xdist_group("the gate of the rego")
+def test_every_mutant_of_the_rules_is_killed(
+    report: RegoReport, record_property: Callable[[str, object], None]
+) -> None:
+    """The mutation score is 100 %: no condition, comparison, branch or constant could change unnoticed."""
+    counts = {"mutants": report.mutants, "killed": report.killed, "equivalents": report.equivalents}
+    record_property("mutation", counts)
+    assert report.survivors == ()
+    assert report.killed == report.mutants > 1500
+    assert report.coverage == 100
+    # Each is a reason that somebody has to believe.
+    assert report.equivalents < 20
 
 
 @pytest.fixture
@@ -140,50 +137,6 @@ def test_capabilities_leave_out_only_what_is_not_of_the_document(opa_binary: Pat
     assert gone == FORBIDDEN_BUILTINS | {each["name"] for each in current["builtins"] if each.get("nondeterministic")}
     assert {"http.send", "opa.runtime", "time.now_ns", "rand.intn", "uuid.rfc4122"} <= gone
     assert allowed["allow_net"] == []
-
-
-@pytest.mark.parametrize("folder", RULES, ids=lambda path: f"{path.parent.name}/{path.name}")
-def test_a_rule_is_a_folder_of_its_own(folder: Path) -> None:
-    """A rule is its Rego and its tests, named like its folder, and nothing else has to change when it goes."""
-    assert {path.name for path in folder.iterdir()} == {f"{folder.name}.rego", f"{folder.name}_test.rego"}
-
-
-@pytest.mark.parametrize("folder", RULES, ids=lambda path: f"{path.parent.name}/{path.name}")
-def test_a_rule_describes_itself(folder: Path, described: dict[Path, Json]) -> None:
-    """Its METADATA says what it is for, how bad a violation is, what to do about one, and where to read on."""
-    found = described[folder / f"{folder.name}.rego"]["annotations"]
-    assert found["title"].strip()
-    assert found["description"].strip()
-    assert [each for each in found["related_resources"] if not each["ref"].startswith("https://")] == []
-    assert found["related_resources"]
-    assert found["custom"]["severity"] in {"critical", "high", "medium", "low"}
-    assert found["custom"]["remediation"].strip()
-
-
-@pytest.mark.parametrize("module", MODULES, ids=lambda path: path.stem)
-def test_every_module_has_a_title_and_is_found_at_its_path(module: Path, described: dict[Path, Json]) -> None:
-    """A package's name is its folder, and its METADATA says what is in it."""
-    found = described[module]
-    assert found["annotations"]["title"].strip()
-    assert found["annotations"]["description"].strip()
-    package = [each["value"] for each in found["path"][1:]]
-    assert package == list(module.parent.relative_to(POLICIES).parts)
-
-
-@pytest.mark.parametrize("folder", RULES, ids=lambda path: f"{path.parent.name}/{path.name}")
-def test_a_rule_is_tested_both_ways(folder: Path) -> None:
-    """Its tests show what it allows, what it denies and what it does about an empty document."""
-    text = (folder / f"{folder.name}_test.rego").read_text()
-    names = re.findall(r"^(test_\w+)", text, re.MULTILINE)
-    assert any(name.startswith("test_allow_") for name in names)
-    assert any(name.startswith("test_deny_") for name in names)
-    assert [name for name in names if not name.startswith(("test_allow_", "test_deny_"))] == []
-    assert [test for test in bodies(text) if "empty_document" in test and "with input as {}" in test]
-
-
-def bodies(text: str) -> Iterator[str]:
-    """Yield the text of each test."""
-    yield from re.split(r"^(?=test_)", text, flags=re.MULTILINE)[1:]
 
 
 def test_there_are_rules() -> None:

@@ -145,8 +145,8 @@ def check_policies(opa: Path, bundle: Bundle, scratch: Path) -> None:
 
 
 def lay_for_check(opa: Path, bundle: Bundle, scratch: Path) -> list[str]:
-    """Write into `scratch` what the check needs, and return the arguments of `opa check` there; raises `PolicyError`."""
-    capabilities = allowed_capabilities(_run([str(opa), "capabilities", "--current"]))
+    """Write what the check needs into `scratch`, and return the arguments of `opa check` there."""
+    capabilities = capabilities_of(opa)
     try:
         for name, content in bundle.whole().items():
             (scratch / name).parent.mkdir(parents=True, exist_ok=True)
@@ -157,6 +157,11 @@ def lay_for_check(opa: Path, bundle: Bundle, scratch: Path) -> list[str]:
         raise PolicyError(f"the policies cannot be laid ready for their check: {error}") from error
     # Relative paths, so that what OPA says names the files as their owner knows them.
     return ["--strict", "--schema", "input.json", "--capabilities", "capabilities.json", "portcullis"]
+
+
+def capabilities_of(opa: Path) -> bytes:
+    """Return what rules may call of what an OPA has; raises `PolicyError` if it does not say."""
+    return allowed_capabilities(_run([str(opa), "capabilities", "--current"]))
 
 
 def allowed_capabilities(current: bytes) -> bytes:

@@ -62,7 +62,7 @@ async def check_findings(tool: RegoTool, folder: Path, bundle: Bundle) -> list[R
 
 
 def _said_of(said: Said, bundle: Bundle) -> list[RegoFinding]:
-    if said.status == 0:
+    if said.status == 0 and not said.err and said.out.strip() in {b"", b"{}"}:
         return []
     unique = {}
     for error in errors_of(said):

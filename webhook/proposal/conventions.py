@@ -12,18 +12,19 @@ from webhook.decision.catalogue import read_catalogue
 from webhook.errors import PolicyError
 from webhook.model import Policies
 from webhook.proposal.compiled import modules_of
-from webhook.proposal.regoreport import CheckName, RegoFinding
-from webhook.proposal.regotool import RegoTool
+from webhook.proposal.regoreport import RegoFinding
+from webhook.proposal.regotool import RegoTool, Said
 
 SEVERITIES = frozenset({"critical", "high", "medium", "low"})
+_TOLD = re.compile(r"(portcullis/\S+\.rego):(\d+): (rego_\w+: .*)")
 _DESCRIBE = "write it into the METADATA above `package`; docs/ and `portcullis rules` show an example"
 
 
 async def metadata_findings(tool: RegoTool, folder: Path, bundle: Bundle) -> list[RegoFinding]:
-    """Return what is missing in what the modules and rules say of themselves; raises `PolicyError` if OPA reads none."""
+    """Return what is missing in what the modules and rules say of themselves."""
     said = await tool.run("inspect", "--annotations", "--format", "json", "portcullis", folder=folder)
     if said.status:
-        raise said.unreadable()
+        return [*_contradictions(said)]
     described: dict[str, Mapping[str, Any]] = {}
     for each in said.document().get("annotations") or ():
         if each["annotations"]["scope"] == "package":
@@ -31,8 +32,17 @@ async def metadata_findings(tool: RegoTool, folder: Path, bundle: Bundle) -> lis
     found = []
     for file in modules_of(folder):
         missing = [*_missing(described.get(file, {}), rule=rule_of(file) is not None)]
-        found += [_finding("metadata", file, _package_line(bundle, file), each, _DESCRIBE) for each in missing]
+        found += [_of_metadata(file, _package_line(bundle, file), each) for each in missing]
     return [*found, *_unreadable(bundle)]
+
+
+def _contradictions(said: Said) -> Iterator[RegoFinding]:
+    """Yield what keeps OPA from reading any METADATA, as it tells it."""
+    told = _TOLD.findall(said.err.decode(errors="replace"))
+    if not told:
+        raise said.unreadable()
+    for file, line, what in told:
+        yield _of_metadata(file, int(line), what)
 
 
 def _missing(said: Mapping[str, Any], *, rule: bool) -> Iterator[str]:
@@ -60,7 +70,7 @@ def _unreadable(bundle: Bundle) -> Iterator[RegoFinding]:
             read_catalogue(Bundle(files, Policies(bundle.policies.revision, frozenset({rule}))))
         except PolicyError as error:
             file = next(iter(files))
-            yield _finding("metadata", file, _package_line(bundle, file), str(error), _DESCRIBE)
+            yield _of_metadata(file, _package_line(bundle, file), str(error))
 
 
 def _package_line(bundle: Bundle, file: str) -> int:
@@ -77,13 +87,13 @@ def layout_findings(folder: Path, bundle: Bundle) -> list[RegoFinding]:
         remedy = f"a rule is {place.name}.rego and {place.name}_test.rego in a folder of its own, and no more"
         for name in sorted(expected ^ there):
             what = f"{name} is missing" if name in expected else f"{name} is no part of a rule"
-            found.append(_finding("layout", (place / name).as_posix(), 0, what, remedy))
+            found.append(_of_layout((place / name).as_posix(), what, remedy))
     for file, content in bundle.files.items():
         expected_name = ".".join(PurePosixPath(file).parent.parts)
         if not re.search(rb"^package %s\s*(#.*)?$" % re.escape(expected_name.encode()), content, re.MULTILINE):
             remedy = f"write `package {expected_name}`: what is not found by its folder is not run"
             what = "its package is not the path of its folder"
-            found.append(_finding("layout", file, _package_line(bundle, file), what, remedy))
+            found.append(RegoFinding("layout", file, _package_line(bundle, file), 0, what, remedy))
     return found
 
 
@@ -91,10 +101,10 @@ def _outside(folder: Path) -> Iterator[RegoFinding]:
     for path in sorted(folder.rglob("*.rego")):
         file = path.relative_to(folder)
         if file.parts[0] != "portcullis":
-            yield _finding("layout", file.as_posix(), 0, "it is outside portcullis/ and is not served", "move it")
+            yield _of_layout(file.as_posix(), "it is outside portcullis/ and is not served", "move it")
         elif file.parts[1] == "rules" and len(file.parts) != 5:
             remedy = "a rule lies in portcullis/rules/CATEGORY/RULE/"
-            yield _finding("layout", file.as_posix(), 0, "it lies where no rule is found", remedy)
+            yield _of_layout(file.as_posix(), "it lies where no rule is found", remedy)
 
 
 def _manifest(folder: Path) -> Iterator[RegoFinding]:
@@ -102,16 +112,18 @@ def _manifest(folder: Path) -> Iterator[RegoFinding]:
     try:
         said = orjson.loads((folder / ".manifest").read_bytes())
     except FileNotFoundError:
-        yield _finding("layout", ".manifest", 0, "it is missing, so OPA would take foreign packages", remedy)
+        yield _of_layout(".manifest", "it is missing, so OPA would take foreign packages", remedy)
         return
     except (OSError, orjson.JSONDecodeError) as error:
-        yield _finding("layout", ".manifest", 0, f"it cannot be read: {error}", remedy)
+        yield _of_layout(".manifest", f"it cannot be read: {error}", remedy)
         return
     if not isinstance(said, dict) or said.get("roots") != ["portcullis"] or said.get("rego_version") != 1:
-        yield _finding(
-            "layout", ".manifest", 0, "its roots are not portcullis alone, or its rego_version not 1", remedy
-        )
+        yield _of_layout(".manifest", "its roots are not portcullis alone, or its rego_version not 1", remedy)
 
 
-def _finding(check: CheckName, file: str, line: int, what: str, remedy: str) -> RegoFinding:
-    return RegoFinding(check, file, line, 0, what, remedy)
+def _of_metadata(file: str, line: int, what: str) -> RegoFinding:
+    return RegoFinding("metadata", file, line, 0, what, _DESCRIBE)
+
+
+def _of_layout(file: str, what: str, remedy: str) -> RegoFinding:
+    return RegoFinding("layout", file, 0, 0, what, remedy)

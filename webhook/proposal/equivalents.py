@@ -1,5 +1,5 @@
 """
-Mutants that no test can kill, for with them the rules decide the same: `equivalent.yaml`, in the folder of the policies.
+Mutants that no test can kill, for with them the rules decide the same: `equivalent.yaml` beside the rules.
 
 It is a file beside the rules and not an entry in their METADATA: what is written there is no word of a rule to its
 users, and does not change the revision of the policies. Each entry names the mutant and says why no document tells it

@@ -3,7 +3,7 @@ Which mutants the Rego's own tests kill.
 
 All mutants lie in one folder (`schemata`), so OPA compiles modules and tests once; each mutant is then a test of its
 own, which holds where every test does that the mutant could make a difference to. Those most likely to fail come first,
-and the first that fails ends it. Which those are is found beforehand by one run in which each definition prints its number.
+and the first that fails ends it; a run beforehand, in which each definition prints its number, finds which those are.
 """
 
 import base64

@@ -6,11 +6,13 @@ and where they lie; their own tests, what those run, and whether they would noti
 What rests on another check says so: tests that do not compile run nothing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from webhook.decision.bundle import Bundle, read_policies
+from webhook.decision.bundle import Bundle, capabilities_of, read_policies
 from webhook.proposal.changed import touched
 from webhook.proposal.compiled import check_findings, format_findings, modules_of
 from webhook.proposal.conventions import layout_findings, metadata_findings
@@ -27,25 +29,25 @@ __all__ = ["RegoCheck", "RegoFinding", "RegoReport", "Survivor", "judge_rego", "
 Told = Callable[[str], None]
 
 
-async def judge_rego(
+async def judge_rego(  # noqa: PLR0913 - three of them are optional
     folder: Path, opa: Path, *, base: Path | None = None, told: Told, threshold: float = 100
 ) -> RegoReport:  # fmt: skip
     """
     Return what there is to say of the Rego in `folder`, which holds `portcullis/`.
 
     `told` hears a line as each check ends. Without `base` the mutants of every module are tried, with it those of the
-    modules that differ from that folder and of what rests on them. `threshold` is the coverage that is asked, in percent.
+    modules that differ from that folder and of what rests on them. `threshold` is the coverage asked, in percent.
 
     Raises `PolicyError` where there is no rule, and where OPA does not run, crashes, takes too long or says what cannot
     be understood.
     """
-    tool = RegoTool(opa)
-    report, tested = await _judge(tool, folder, told, threshold)
-    if tested is None:
-        finding = _rests("mutation", "no mutant was tried, for the tests do not all pass with the Rego as it is")
-        mutated = _Mutated((finding,))
-    else:
-        mutated = await _mutation(tool, folder, base)
+    with _confined(opa) as tool:
+        report, tested = await _judge(tool, folder, told, threshold)
+        if tested is None:
+            finding = _rests("mutation", "no mutant was tried, for the tests do not all pass with the Rego as it is")
+            mutated = _Mutated((finding,))
+        else:
+            mutated = await _mutation(tool, folder, base)
     check = RegoCheck("mutation", mutated.findings)
     told(f"mutation: {mutated.killed} of {mutated.tried} killed")
     return RegoReport(
@@ -55,7 +57,17 @@ async def judge_rego(
 
 async def judge_text(folder: Path, opa: Path, *, told: Told, threshold: float = 100) -> RegoReport:
     """Return what `judge_rego` does but for the mutants, which take longer than all the rest."""
-    return (await _judge(RegoTool(opa), folder, told, threshold))[0]
+    with _confined(opa) as tool:
+        return (await _judge(tool, folder, told, threshold))[0]
+
+
+@contextmanager
+def _confined(opa: Path) -> Iterator[RegoTool]:
+    """Give an OPA in which no Rego, no test either, can call out."""
+    with TemporaryDirectory(prefix="portcullis-") as name:
+        capabilities = Path(name) / "capabilities.json"
+        capabilities.write_bytes(capabilities_of(opa))
+        yield RegoTool(opa, capabilities)
 
 
 async def _judge(
@@ -72,7 +84,7 @@ async def _judge(
     add("format", await format_findings(tool, folder))
     add("check", await check_findings(tool, folder, bundle))
     parsed = not any("rego_parse_error" in each.message for each in checks[-1].findings)
-    # What only `serve` refuses, a strict error or a builtin that calls out, keeps no test from running.
+    # What only the strict check refuses keeps no test from running.
     runs = await _compiles(tool, folder)
     add("metadata", await _metadata(tool, folder, bundle, parsed=parsed))
     add("layout", layout_findings(folder, bundle))

@@ -11,8 +11,8 @@ class RegoFinding:
     """
     One thing to mend: what is wrong (`message`), and what to do about it (`remedy`).
 
-    `file` is relative to the folder of the policies, empty where it is of all of them. `line` and `column` count from 1;
-    0 where the place is the whole file, or line.
+    `file` is relative to the folder of the policies, empty where it is of all of them. `line` and `column` count from
+    1; 0 where the place is the whole file, or line.
     """
 
     check: CheckName
@@ -66,9 +66,9 @@ class RegoReport:
     """
     What was found: each check by name, in the order they are told.
 
-    `coverage` is in percent, of all files together; 0 where the tests could not be run. `mutants` are those that were
-    tried and are worth a test, `killed` those of them that a test noticed; `survivors` the others. `equivalents` are those
-    that a written reason excuses, which are no part of `mutants`.
+    `coverage` is in percent, of all files together; 0 where the tests could not be run. `mutants` is how many were
+    tried, `killed` how many of them a test noticed; `survivors` are the others. `equivalents` is how many a written
+    reason excuses, which are no part of `mutants`.
     """
 
     checks: tuple[RegoCheck, ...]

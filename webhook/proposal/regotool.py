@@ -46,14 +46,22 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class RegoTool:
-    """An OPA binary; `seconds` is how long one run may take."""
+    """
+    An OPA binary; `seconds` is how long one run may take.
+
+    `capabilities` are all that the Rego may call where it is compiled: who proposes a change may be anybody, and what
+    their tests call would be called here, with what this machine may reach.
+    """
 
     binary: Path
-    seconds: float = 300
+    capabilities: Path | None = None
+    seconds: float = 1200
 
     async def run(self, *arguments: str, folder: Path) -> Said:
         """Return what `opa ARGUMENTS` said in `folder`; raises `PolicyError` where it did not end by itself."""
         what = f"opa {arguments[0]}"
+        if self.capabilities and arguments[0] in {"check", "test"} and "--capabilities" not in arguments:
+            arguments = (arguments[0], "--capabilities", str(self.capabilities.absolute()), *arguments[1:])
         try:
             # A group of its own: what it may have started ends with it.
             process = await asyncio.create_subprocess_exec(

@@ -32,7 +32,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """A head and its body: the first of a definition, or what follows an `else`; `conditions` are empty without `if`."""
+    """A head and its body: the first of a definition, or an `else`; `conditions` are empty without an `if`."""
 
     span: Span
     conditions: tuple[Span, ...]
@@ -56,7 +56,7 @@ class Definition:
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """A file of Rego: `file` is relative to the folder, `imports` are its lines, `uses` the paths below `data` it names."""
+    """A file of Rego, relative to the folder; `imports` are its lines, `uses` the paths below `data` that it names."""
 
     file: str
     text: str

@@ -62,6 +62,6 @@ test_allow_adoption_warns_of_what_stands if {
 
 # It is bounded as far as it can be read.
 test_deny_unreadable_that_seems_bounded if {
-	document := fixtures.put(fixtures.opened(fixtures.reach(null, fixtures.narrow)), "/reaches/0/unreadable", ["no"])
+	document := fixtures.put(fixtures.opened(fixtures.reach(fixtures.narrow, fixtures.narrow)), "/reaches/0/unreadable", ["no"])
 	count(all_namespaces.deny) == 1 with input as document
 }

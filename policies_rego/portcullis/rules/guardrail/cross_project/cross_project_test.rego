@@ -58,7 +58,7 @@ test_allow_adoption_warns_of_what_stands if {
 
 # It stays in its project as far as it can be read.
 test_deny_unreadable_that_seems_to_stay if {
-	document := fixtures.put(fixtures.opened(fixtures.reach(null, fixtures.narrow)), "/reaches/0/unreadable", ["no"])
+	document := fixtures.put(fixtures.opened(fixtures.reach(fixtures.narrow, fixtures.narrow)), "/reaches/0/unreadable", ["no"])
 	strict := fixtures.put(document, "/tenants/Organization~1acme/guardrails", {"crossProject": "Deny"})
 	count(cross_project.deny) == 1 with input as strict
 }

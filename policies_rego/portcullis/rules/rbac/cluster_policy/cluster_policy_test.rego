@@ -409,7 +409,8 @@ test_allow_the_status_of_what_ends if {
 }
 
 test_allow_delete_of_what_ends if {
-	cluster_policy.deny == set() with input as deletion(fixtures.oz, fixtures.baseline, ending(holding(filled, ours_alone)))
+	document := change(fixtures.oz, fixtures.baseline, ending(holding(filled, ours_alone)), ending(filled))
+	cluster_policy.deny == set() with input as fixtures.put(document, "/request/operation", "DELETE")
 }
 
 test_allow_what_is_unreadable_and_not_covered if {

@@ -423,6 +423,11 @@ test_deny_what_is_no_operation_on_it if {
 	fixtures.denied(namespace.deny, refused, []) with input as fixtures.put(other, "/request/operation", "CONNECT")
 }
 
+test_deny_delete_wherever_it_would_be if {
+	document := fixtures.put(deletion(fixtures.oz, plain, fixtures.unknown), "/places/new", fixtures.reserved)
+	fixtures.denied(namespace.deny, refused, ["no such namespace is known"]) with input as document
+}
+
 test_deny_creation_where_nothing_says_whose_it_is if {
 	count(namespace.deny) == 1 with input as creation(fixtures.oz, plain, fixtures.outside("dev", "orphaned", ""))
 }
