@@ -84,8 +84,8 @@ def review(  # noqa: PLR0913 - a flag each
 
     Four questions. Does the Rego hold: format, checks, tests, coverage, mutants. Which recorded decisions would come
     out otherwise. Who gains and who loses which right, and what protects less. What do the rules find in the manifests
-    that they did not find before, and who can reach whom. A part that cannot be done is told, the others are done, and the
-    exit code is 2.
+    that they did not find before, and who can reach whom. A part that cannot be done is told, the others are done, and
+    the exit code is 2.
 
     Exit code 1 for findings (see --fail-on): an error of the gate, a decision that flips, a new finding in a manifest
     (each enforce, or what the rule comes to), rights that are gained and what protects less (warn). What is only told,
