@@ -71,7 +71,7 @@ def told(done: "subprocess.CompletedProcess[str]", part: str) -> list[str]:
 
 def test_a_change_that_does_nothing_passes(made: Repository) -> None:
     """What violates a rule already is counted, and stops nobody."""
-    edit(made, "deploy/web.yaml", "name: web", "name: web  # of the shop")
+    edit(made, "deploy/web.yaml", "spec:", "# of the shop\nspec:")
     done = review(made, "--base", "HEAD", *FOLDERS)
     assert (done.returncode, done.stderr) == (0, "")
     assert "The Rego                      -         the bundled rules, unchanged" in done.stdout
@@ -99,7 +99,7 @@ def test_a_change_is_told_in_every_form_at_once(made: Repository, tmp_path: Path
         files["github"]
         .read_text()
         .startswith(
-            "::warning file=tenancy/tenants.yaml,line=13,col=3,title=tenancy/rights%3A A subject gains or loses rights::Group"
+            "::warning file=tenancy/tenants.yaml,line=13,col=3,title=tenancy/rights%3A A subject gains or loses rights::"
         )
     )
     comment = files["markdown"].read_text()
@@ -131,12 +131,11 @@ def _check_sarif(found: Json) -> None:
     assert {each["ruleId"] for each in run["results"]} <= known
 
 
-@pytest.mark.parametrize(("fail_on", "code"), [("audit", 1), ("warn", 1), ("enforce", 0), ("never", 0)])
-def test_who_gains_rights_is_a_warning(made: Repository, fail_on: str, code: int) -> None:
+def test_who_gains_rights_is_a_warning(made: Repository) -> None:
     """So it fails by default, and with --fail-on enforce it is told alone."""
     edit(made, "tenancy/tenants.yaml", *SHOP)
-    done = review(made, "--base", "HEAD", "--tenancy", "tenancy", "--fail-on", fail_on, "-o", "json")
-    assert (done.returncode, told(done, "tenancy")) == (code, ["warn tenancy/rights"])
+    done = review(made, "--base", "HEAD", "--tenancy", "tenancy", "--fail-on", "enforce", "-o", "json")
+    assert (done.returncode, told(done, "tenancy")) == (0, ["warn tenancy/rights"])
 
 
 def test_what_violates_a_rule_already_is_narrowed_and_not_widened(made: Repository) -> None:
@@ -159,6 +158,9 @@ def test_a_part_that_cannot_be_done_hides_no_other(made: Repository) -> None:
     assert (bad["file"], bad["line"], bad["rule"]) == ("deploy/bad.yaml", 2, "manifests/unreadable")
     assert "enforce guardrail/all-namespaces" in told(done, "manifests")
     assert told(done, "tenancy") == ["warn tenancy/rights"]
+    assert (
+        done.stderr == "portcullis: The manifests could not be judged: 1 cannot be read; 1 new finding in 3 objects\n"
+    )
 
 
 def test_a_base_that_is_broken_hides_nothing(made: Repository) -> None:
@@ -273,7 +275,7 @@ def test_what_was_refused_and_would_pass_fails_always(ruled: Repository, history
     }
     gate = found["parts"]["rego"]
     assert gate["state"] == "findings"
-    assert {each["file"] for each in gate["findings"] if each["file"]} == {RULE}
+    assert {each["file"] for each in gate["findings"] if each["file"]} <= {RULE, RULE.replace(".rego", "_test.rego")}
 
 
 def test_rules_that_call_out_decide_nothing(ruled: Repository, history: Path) -> None:
@@ -291,4 +293,5 @@ def test_rules_that_call_out_decide_nothing(ruled: Repository, history: Path) ->
         "manifests": "not done",
     }
     assert "http.send" in parts["replay"]["summary"]
+    assert done.stderr.count("portcullis: ") == 3
     assert ruled.folder.parent.as_posix() not in done.stdout

@@ -20,7 +20,7 @@ from webhook.cli.uninstall import uninstall
 app = typer.Typer(
     name="portcullis",
     help="An admission webhook and policy-as-code gate for Kubernetes network policy.",
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )

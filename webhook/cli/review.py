@@ -106,6 +106,7 @@ def review(  # noqa: PLR0913 - a flag each
     # What decides is no burden of the other commands.
     from webhook.cli.reviewing import reviewed  # noqa: PLC0415
     from webhook.cli.reviewparts import Asked  # noqa: PLC0415
+    from webhook.review.answer import one_line  # noqa: PLC0415
 
     asked = Asked(Path.cwd(), base, policies, tenancy, tuple(manifests or ()), history, since, until)
     done = asyncio.run(reviewed(asked, fail_on))
@@ -113,6 +114,8 @@ def review(  # noqa: PLR0913 - a flag each
         _write(file, _written(done, form))
     if not any(plain for plain in (output_file or ()) if _split(plain)[0] is None):
         sys.stdout.write(_written(done, output, terminal=sys.stdout.isatty()))
+    for each in done.undone:
+        sys.stderr.write(f"portcullis: {one_line(f'{each.title} could not be judged: {each.summary}', longest=1000)}\n")
     raise typer.Exit(done.code)
 
 
