@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -106,3 +107,13 @@ def test_a_shell_is_given_its_completion(shell: str, tmp_path: Path) -> None:
     """What it prints names the program that asks for completions."""
     done = ran(PROGRAM, "--show-completion", shell, cwd=tmp_path)
     assert (done.returncode, "_PORTCULLIS_COMPLETE" in done.stdout) == (0, True), done.stderr
+
+
+def test_kubectl_has_its_plugin(tmp_path: Path) -> None:
+    """kubectl runs kubectl-portcullis, whose help says what the user types."""
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+    assert scripts["kubectl-portcullis"] == scripts["portcullis"] == "webhook.cli:main"
+    plugin = tmp_path / "kubectl-portcullis"
+    plugin.write_text(f"#!{sys.executable}\nfrom webhook.cli import main\n\nmain()\n")
+    plugin.chmod(0o755)
+    assert "Usage: kubectl portcullis check " in ran(plugin, "check", "--help", cwd=tmp_path).stdout

@@ -99,7 +99,7 @@ def test_a_change_is_told_in_every_form_at_once(made: Repository, tmp_path: Path
         files["github"]
         .read_text()
         .startswith(
-            "::warning file=tenancy/tenants.yaml,line=13,col=3,title=tenancy/rights%3A A subject gains or loses rights::"
+            "::warning file=tenancy/tenants.yaml,line=13,col=3,title=tenancy/rights%3A A subject gains or loses "
         )
     )
     comment = files["markdown"].read_text()

@@ -1,6 +1,7 @@
 """The command line: one file a command, exit code 0 = fine, 1 = violations found, 2 = it could not be done."""
 
 import sys
+from pathlib import Path
 from typing import NoReturn
 
 from webhook.errors import PortcullisError
@@ -13,7 +14,7 @@ def main() -> None:
     from webhook.cli.commands import app  # noqa: PLC0415
 
     try:
-        code = app(args=sys.argv[1:] or ["--help"], standalone_mode=False)
+        code = app(args=sys.argv[1:] or ["--help"], prog_name=_called(), standalone_mode=False)
     except typer.TyperException as error:
         # The public base class has no way to name the option; the private one that is raised has.
         said = getattr(error, "format_message", error.__str__)()
@@ -24,6 +25,11 @@ def main() -> None:
         _fail(str(error))
     else:
         sys.exit(code or 0)
+
+
+def _called() -> str:
+    """Return what the user types: kubectl runs a program of that name for its plugin."""
+    return "kubectl portcullis" if Path(sys.argv[0]).name == "kubectl-portcullis" else "portcullis"
 
 
 def _fail(message: str) -> NoReturn:
