@@ -84,8 +84,8 @@ def review(  # noqa: PLR0913 - a flag each
 
     Four questions. Does the Rego hold: format, checks, tests, coverage, mutants. Which recorded decisions would come
     out otherwise. Who gains and who loses which right, and what protects less. What do the rules find in the manifests
-    that they did not find before, and who can reach whom. A part that cannot be done is told, the others are done, and the
-    exit code is 2.
+    that they did not find before, and who can reach whom. A part that cannot be done is told, the others are done, and
+    the exit code is 2.
 
     Exit code 1 for findings (see --fail-on): an error of the gate, a decision that flips, a new finding in a manifest
     (each enforce, or what the rule comes to), rights that are gained and what protects less (warn). What is only told,
@@ -106,6 +106,7 @@ def review(  # noqa: PLR0913 - a flag each
     # What decides is no burden of the other commands.
     from webhook.cli.reviewing import reviewed  # noqa: PLC0415
     from webhook.cli.reviewparts import Asked  # noqa: PLC0415
+    from webhook.review.answer import one_line  # noqa: PLC0415
 
     asked = Asked(Path.cwd(), base, policies, tenancy, tuple(manifests or ()), history, since, until)
     done = asyncio.run(reviewed(asked, fail_on))
@@ -113,6 +114,8 @@ def review(  # noqa: PLR0913 - a flag each
         _write(file, _written(done, form))
     if not any(plain for plain in (output_file or ()) if _split(plain)[0] is None):
         sys.stdout.write(_written(done, output, terminal=sys.stdout.isatty()))
+    for each in done.undone:
+        sys.stderr.write(f"portcullis: {one_line(f'{each.title} could not be judged: {each.summary}', longest=1000)}\n")
     raise typer.Exit(done.code)
 
 

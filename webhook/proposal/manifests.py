@@ -66,7 +66,8 @@ async def judge_manifests(base: Written, head: Written) -> Part:
     known = {each.fingerprint for each in before.found}
     found = {each.fingerprint for each in after.found}
     unreadable = tuple(_of_error(each, head.root) for each in after.unreadable)
-    reach = tuple(_reach(base, head))
+    # Of a file that cannot be read nobody knows whom it lets through.
+    reach = () if unreadable else tuple(_reach(base, head))
     remarks = (*unreadable, *told, *fresh, *reach)
     summary = f"{len(fresh)} new {'finding' if len(fresh) == 1 else 'findings'} in {after.objects} objects"
     if unreadable:
