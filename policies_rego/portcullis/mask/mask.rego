@@ -41,7 +41,7 @@ masked contains [index, ["metadata", "annotations", key]] if {
 # Environment variables, arguments, volumes.
 masked contains [index, ["spec", field]] if {
 	some index, shape in input.shapes
-	kinds.covers("pods", shape)
+	kinds.tables.pods[shape.group][shape.kind]
 	some field in shape.spec
 }
 
@@ -56,6 +56,6 @@ masked contains [index, [field]] if {
 }
 
 covered(shape) if {
-	some table, _ in kinds.tables
-	kinds.covers(table, shape)
+	some table in kinds.tables
+	table[shape.group][shape.kind]
 }
