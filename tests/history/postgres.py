@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
@@ -52,11 +53,15 @@ class Postgres:
         """Make an empty database, and return its URL."""
         self._databases += 1
         name = f"d{self._databases}"
-        asyncio.run(self.run("postgres", f"CREATE DATABASE {name}"))
+        self.run("postgres", f"CREATE DATABASE {name}")
         return self.url(name)
 
-    async def run(self, database: str, statement: str) -> None:
-        """Run a statement."""
+    def run(self, database: str, statement: str) -> None:
+        """Run a statement; beside whatever event loop there is."""
+        with ThreadPoolExecutor(1) as beside:
+            beside.submit(asyncio.run, self._run(database, statement)).result()
+
+    async def _run(self, database: str, statement: str) -> None:
         connection = await asyncpg.connect(host=str(self.folder), user="postgres", password=PASSWORD, database=database)
         try:
             await connection.execute(statement)
@@ -137,7 +142,7 @@ def _ready(server: Postgres, process: "subprocess.Popen[bytes]") -> None:
     until = time.monotonic() + START_SECONDS
     while True:
         try:
-            asyncio.run(server.run("postgres", "SELECT 1"))
+            server.run("postgres", "SELECT 1")
         except (OSError, asyncpg.PostgresError) as error:
             if process.poll() is not None or time.monotonic() > until:
                 raise PostgresError(f"no PostgreSQL: {error}: {(server.folder / 'log').read_text()}") from error

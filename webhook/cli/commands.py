@@ -9,6 +9,7 @@ from webhook.cli.bundle import bundle
 from webhook.cli.controller import controller
 from webhook.cli.demo import demo
 from webhook.cli.explain import explain
+from webhook.cli.history import history
 from webhook.cli.rules import rules
 from webhook.cli.scan import scan
 from webhook.cli.serve import serve
@@ -44,6 +45,7 @@ app.command()(controller)
 app.command()(bundle)
 app.command()(demo)
 app.command()(explain)
+app.add_typer(history)
 app.command()(rules)
 app.command()(scan)
 app.command()(uninstall)

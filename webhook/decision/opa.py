@@ -79,9 +79,17 @@ class _Mutation(TypedDict):
     changes: tuple[Change, ...]
 
 
+class Readable(TypedDict):
+    """Whose records somebody may read: the keys of tenants, and whether `others`, which concern no tenant."""
+
+    tenants: frozenset[str]
+    others: bool
+
+
 _DECISION = TypeAdapter(_Decision)
 _MUTATION = TypeAdapter(_Mutation)
 _HELD = TypeAdapter(dict[str, frozenset[str]])
+_READABLE = TypeAdapter(Readable)
 
 
 class _Mask(TypedDict):
@@ -196,6 +204,12 @@ async def masked(
     if answer["revision"] != policies.revision or len(answer["paths"]) != len(shapes):
         raise NoDecisionError("OPA has other policies, or its mask is not whole", retry=True, cause="revision")
     return answer["paths"]
+
+
+async def readable(opa: Opa, user: User, tenants: Mapping[str, Tenant], *, seconds: float) -> Readable:
+    """Return whose records `user` may read; raises `NoDecisionError` like `decide`."""
+    asked = {"user": user, "tenants": tenants}
+    return _read(_READABLE, await _ask(opa, asked, "portcullis.history/visible", seconds))
 
 
 async def _ask(opa: Opa, document: Document | Mapping[str, Any], path: str, seconds: float) -> Any:

@@ -115,7 +115,8 @@ async def _revisions(database: Database, cut: int) -> AsyncIterator[int]:
     for start in range(0, len(every), BATCH):
         async with database.writing() as connection:
             await connection.run_sync(lock)
-            yield await _take(connection, every[start : start + BATCH])
+            taken = await _take(connection, every[start : start + BATCH])
+        yield taken
 
 
 async def _take(connection: AsyncConnection, going: Sequence[int]) -> int:

@@ -38,6 +38,21 @@ async def latest(connection: AsyncConnection, api_version: str, kind: str) -> Ma
     return {uid: Last(namespace, name, version, gone=bool(gone)) for uid, namespace, name, version, gone, _ in found}
 
 
+async def begins(connection: AsyncConnection) -> str | None:
+    """Return when the first state of any object was seen, None where there is none."""
+    first = (await connection.execute(select(func.min(revisions.c.seen)))).scalar()
+    return None if first is None else told(first)
+
+
+async def knows(connection: AsyncConnection, namespace: str) -> bool:
+    """Say whether a state of an object, or a decision on one, is known in a namespace."""
+    for table in (revisions, decisions):
+        found = await connection.execute(select(table.c.id).where(table.c.namespace == namespace).limit(1))
+        if found.first() is not None:
+            return True
+    return False
+
+
 def ended(*mine: ColumnElement[bool]) -> Subquery:
     """Return every state of an object (of `mine`) with `until`, when the next was seen; none for the last."""
     until = func.lead(revisions.c.seen).over(partition_by=_OBJECT, order_by=_ORDER).label("until")

@@ -14,7 +14,7 @@ from webhook.history.moment import milliseconds
 from webhook.history.record import Revision
 from webhook.history.rows import Entry, Last, Pruned, Recorded, Row, StoredRevision, Wanted
 from webhook.history.schema import demand, migrate
-from webhook.history.standing import latest, standing
+from webhook.history.standing import begins, knows, latest, standing
 from webhook.history.tables import rule_sets, tenant_sets
 
 BATCH = 500
@@ -108,6 +108,16 @@ class Store:
         """Return, by uid, what is known last of each object of a kind, of those that are gone as well."""
         async with self._database.reading() as connection:
             return await latest(connection, api_version, kind)
+
+    async def begins(self) -> str | None:
+        """Return when the first state of any object that is kept was seen, None where none is."""
+        async with self._database.reading() as connection:
+            return await begins(connection)
+
+    async def knows(self, namespace: str) -> bool:
+        """Say whether anything is kept of a namespace."""
+        async with self._database.reading() as connection:
+            return await knows(connection, namespace)
 
     async def size(self) -> int:
         """Return about how many bytes are kept: of SQLite's file what is in use, of PostgreSQL an estimate."""

@@ -105,6 +105,7 @@ Index(
 Index("decisions_namespace_verdict", *(decisions.c[each] for each in ("namespace", "verdict", "id", "tenant_set")))
 Index("decisions_user_verdict", *(decisions.c[each] for each in ("user", "verdict", "id", "tenant_set")))
 Index("decisions_tenant_set", *(decisions.c[each] for each in ("tenant_set", "id")))
+Index("decisions_tenant_set_namespace", *(decisions.c[each] for each in ("tenant_set", "namespace", "id")))
 Index("decisions_tenant_set_user", *(decisions.c[each] for each in ("tenant_set", "user", "id")))
 Index("decisions_tenant_set_verdict", *(decisions.c[each] for each in ("tenant_set", "verdict", "id")))
 Index(

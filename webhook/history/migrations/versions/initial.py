@@ -72,6 +72,7 @@ def upgrade() -> None:
     op.create_index("decisions_namespace_user", "decisions", ["namespace", "user", "id", "verdict", "tenant_set"])
     op.create_index("decisions_namespace_verdict", "decisions", ["namespace", "verdict", "id", "tenant_set"])
     op.create_index("decisions_tenant_set", "decisions", ["tenant_set", "id"])
+    op.create_index("decisions_tenant_set_namespace", "decisions", ["tenant_set", "namespace", "id"])
     op.create_index("decisions_tenant_set_user", "decisions", ["tenant_set", "user", "id"])
     op.create_index("decisions_tenant_set_verdict", "decisions", ["tenant_set", "verdict", "id"])
     op.create_index("decisions_user", "decisions", ["user", "id", "tenant_set"])
