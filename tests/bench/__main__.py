@@ -2,7 +2,7 @@
 `make bench`: the figures, each beside its bound, into docs/figures.md and docs/figures.json.
 
 For a trial run: BENCH_BURST and BENCH_STEADY say how many namespaces the two large measurements make, BENCH_REPLAY how
-many recorded decisions are made again.
+many recorded decisions are made again, BENCH_ROWS how many decisions the history has.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from tests.bench.check import measure_check
 from tests.bench.clustered import measure_cluster
 from tests.bench.figures import Figure, write
 from tests.bench.growth import measure_growth
+from tests.bench.history import ROWS, measure_history
 from tests.bench.load import measure_latency
 from tests.bench.recording import measure_recording
 from tests.bench.replay import measure_replay
@@ -26,7 +27,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 
 async def measure() -> list[Figure]:
-    """Return every figure; shows what it is doing, for it takes ten minutes."""
+    """Return every figure; shows what it is doing, for it takes half an hour."""
     tell("start, 5 times")
     figures = [await measure_start(runs=5)]
     tell("100 requests/s, the decision and a no-op route in turns, 80 s")
@@ -46,6 +47,8 @@ async def measure() -> list[Figure]:
     figures += await measure_steady(namespaces=int(os.environ.get("BENCH_STEADY", "10000")))
     tell("recorded decisions under two revisions")
     figures += await measure_replay(decisions=int(os.environ.get("BENCH_REPLAY", "100000")))
+    tell("a history of ten million decisions, on SQLite and on PostgreSQL, made by SQL")
+    figures += await measure_history(rows=int(os.environ.get("BENCH_ROWS", str(ROWS))))
     return [*figures, _recovery()]
 
 

@@ -25,6 +25,7 @@ from tests.history.made import (
     record,
     revision,
 )
+from tests.history.postgres import Postgres
 from webhook.errors import HistoryError
 from webhook.history import queries
 from webhook.history.moment import id_of, milliseconds
@@ -190,21 +191,31 @@ FILTERS: dict[str, tuple[Wanted, list[int]]] = {
 }
 
 
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def many(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The URL of a history of `MANY`, which nobody writes to."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path_factory.mktemp('many')}/history.db"
+    else:
+        server: Postgres = request.getfixturevalue("postgres")
+        url = server.database()
+    asyncio.run(kept(url, MANY, Wanted()))
+    return url
+
+
 @pytest.mark.parametrize(("wanted", "expected"), FILTERS.values(), ids=FILTERS.keys())
-def test_a_filter_leaves_what_was_asked_for(url: str, wanted: Wanted, expected: list[int]) -> None:
+def test_a_filter_leaves_what_was_asked_for(many: str, wanted: Wanted, expected: list[int]) -> None:
     """The newest first; and after a cursor the same, oldest first."""
 
     async def run() -> None:
-        async with opened(url) as store:
-            await store.append([entry(each) for each in MANY])
+        async with opened(many, migrate=False) as store:
             assert numbers(await listed(store.decisions(wanted))) == expected
             assert numbers(await listed(store.documented(wanted))) == expected
-            if wanted.limit is None:
+            if wanted.limit is None and expected:
                 again = await listed(store.decisions(replace(wanted, after=-1)))
                 assert numbers(again) == expected[::-1]
-                for number, each in enumerate(again):
-                    later = await listed(store.decisions(replace(wanted, after=each.cursor)))
-                    assert numbers(later) == expected[::-1][number + 1 :]
+                later = await listed(store.decisions(replace(wanted, after=again[0].cursor)))
+                assert numbers(later) == expected[::-1][1:]
 
     asyncio.run(run())
 
@@ -234,11 +245,9 @@ def test_a_namespace_that_changed_hands_shows_its_new_owner_nothing_of_before(ur
     assert asyncio.run(kept(url, records, Wanted(tenants=frozenset({"Workspace/video"})))) == [3, 2]
 
 
-@pytest.mark.parametrize("time", ["yesterday", "2026-11-21T12:00:00", ""])
+@pytest.mark.parametrize("time", ["yesterday", "2026-11-21T12:00:00"])
 def test_a_time_that_is_none_is_refused(url: str, time: str) -> None:
     """Also one without a zone: whose noon?"""
-    if not time:
-        return
     with pytest.raises(HistoryError, match="is no time"):
         asyncio.run(kept(url, [], Wanted(since=time)))
 
