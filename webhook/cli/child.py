@@ -8,13 +8,18 @@ from tempfile import TemporaryDirectory
 
 from webhook.decision.bundle import Bundle, check_policies
 from webhook.decision.opa import LocalOpa
-from webhook.decision.process import End, OpaProcess
+from webhook.decision.process import BOUNDS, Bounds, End, OpaProcess
 from webhook.errors import PolicyError
 
 
 @asynccontextmanager
-async def own_opa(
-    binary: Path, bundle: Bundle, tell: Callable[[str], None], *, ended: Callable[[End], None] = lambda _: None
+async def own_opa(  # noqa: PLR0913 - what runs, who is told, and how much it may take
+    binary: Path,
+    bundle: Bundle,
+    tell: Callable[[str], None],
+    *,
+    ended: Callable[[End], None] = lambda _: None,
+    bounds: Bounds = BOUNDS,
 ) -> AsyncIterator[tuple[LocalOpa, OpaProcess]]:
     """
     Run an OPA for the length of the context; `tell` hears what it complains of, `ended` how it ended unasked.
@@ -25,7 +30,7 @@ async def own_opa(
     with scratch() as folder:
         await asyncio.to_thread(check_policies, binary, bundle, folder)
     async with (
-        OpaProcess(binary, bundle.signed(), log=tell, ended=ended) as process,
+        OpaProcess(binary, bundle.signed(), log=tell, ended=ended, bounds=bounds) as process,
         LocalOpa(socket=process.socket) as opa,
     ):
         yield opa, process

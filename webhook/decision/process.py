@@ -58,6 +58,8 @@ class Bounds:
 
 
 BOUNDS = Bounds()
+BATCH = Bounds(memory=400)
+"""For many decisions asked at once (`decide_many`) by a command that ends: a batch of them fills 40 MiB by itself."""
 
 
 class OpaProcess:
