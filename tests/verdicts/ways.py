@@ -49,6 +49,8 @@ from webhook.tenancy.policies import read_policy
 
 T = TypeVar("T")
 AT_ONCE = 16
+PATIENCE = 1800.0
+"""Seconds for one way to say it all, on a machine that does much beside."""
 GROUNDS = 8
 """So many checks run side by side in a world: each changes its ground."""
 NOW = datetime.now(UTC)
@@ -74,7 +76,7 @@ class Webhook:
 
     def judged(self, cases: Sequence[Case]) -> Sequence[Said | None]:
         """Ask about all of them."""
-        return self._loop.run(_each(cases, self._judged), seconds=600)
+        return self._loop.run(_each(cases, self._judged), seconds=PATIENCE)
 
     def part(self, case: Case, said: Said) -> Said:  # noqa: ARG002 - it is a way
         """Return all of it."""
@@ -130,7 +132,7 @@ class Replay:
     def judged(self, cases: Sequence[Case]) -> Sequence[Said | None]:
         """Decide again what was decided on."""
         asked = [case for case in cases if self._webhook.records[case.id].document is not None]
-        return self._loop.run(self._judged(cases, asked), seconds=600)
+        return self._loop.run(self._judged(cases, asked), seconds=PATIENCE)
 
     def part(self, case: Case, said: Said) -> Said:  # noqa: ARG002 - it is a way
         """Return the first finding of each rule."""
@@ -165,7 +167,7 @@ class Check:
 
     def judged(self, cases: Sequence[Case]) -> Sequence[Said | None]:
         """Check what a manifest can say."""
-        return self.loop.run(self._all(cases), seconds=600)
+        return self.loop.run(self._all(cases), seconds=PATIENCE)
 
     def part(self, case: Case, said: Said) -> Said:  # noqa: ARG002 - it is a way
         """Leave out the pod gate: what lacks is brought before a pod is judged."""
@@ -237,7 +239,7 @@ class Scan:
 
     def judged(self, cases: Sequence[Case]) -> Sequence[Said | None]:
         """Scan what could stand."""
-        return self.loop.run(_each(cases, self._judged), seconds=600)
+        return self.loop.run(_each(cases, self._judged), seconds=PATIENCE)
 
     def part(self, case: Case, said: Said) -> Said:
         """Return one finding for each rule but `rbac/*`, without who asked for what."""
