@@ -110,7 +110,7 @@ def test_a_shell_is_given_its_completion(shell: str, tmp_path: Path) -> None:
 
 
 def test_kubectl_has_its_plugin(tmp_path: Path) -> None:
-    """kubectl runs kubectl-portcullis, whose help says what the user types."""
+    """A plugin is kubectl-portcullis, whose help says what the user types."""
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
     assert scripts["kubectl-portcullis"] == scripts["portcullis"] == "webhook.cli:main"
     plugin = tmp_path / "kubectl-portcullis"
