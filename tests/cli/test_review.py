@@ -74,9 +74,9 @@ def test_a_change_that_does_nothing_passes(made: Repository) -> None:
     edit(made, "deploy/web.yaml", "spec:", "# of the shop\nspec:")
     done = review(made, "--base", "HEAD", *FOLDERS)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "The Rego                      -         the bundled rules, unchanged" in done.stdout
-    assert "The tenant tree               -         the same on both sides" in done.stdout
-    assert "The manifests                 ok        0 new findings in 2 objects, 1 known, unchanged" in done.stdout
+    assert "The Rego                      -   the bundled rules, unchanged" in done.stdout
+    assert "The tenant tree               -   the same on both sides" in done.stdout
+    assert "The manifests                 ok  0 new findings in 2 objects, 1 known, unchanged" in done.stdout
     assert done.stdout.endswith("Nothing to object to.\n")
 
 
