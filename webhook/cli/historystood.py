@@ -140,9 +140,9 @@ def _diff(old: StoredRevision | None, new: StoredRevision | None, times: tuple[s
     known = old or new
     assert known  # noqa: S101 - one of them stood
     path = f"{known.namespace}/{known.kind}/{known.name}"
-    texts = [yaml_of(manifest(each)).splitlines() if each else [] for each in (old, new)]
-    names = [f"{path}\t{time}" if each else "/dev/null" for each, time in zip((old, new), times, strict=True)]
-    return list(difflib.unified_diff(*texts, *names, lineterm=""))
+    before, after = (yaml_of(manifest(each)).splitlines() if each else [] for each in (old, new))
+    left, right = (f"{path}\t{time}" if each else "/dev/null" for each, time in zip((old, new), times, strict=True))
+    return list(difflib.unified_diff(before, after, left, right, lineterm=""))
 
 
 def _change(old: StoredRevision | None, new: StoredRevision | None, lines: Sequence[str]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 import aiosqlite
-import asyncpg
+import asyncpg  # type: ignore[import-untyped]  # it ships no types
 from sqlalchemy import AsyncAdaptedQueuePool, Connection, event
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine

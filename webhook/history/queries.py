@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 from pydantic import TypeAdapter
-from sqlalchemy import Column, Select, Table, select, union_all
+from sqlalchemy import ColumnElement, Select, Table, select, union_all
 from sqlalchemy import Row as Found
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -103,7 +103,7 @@ def _page(query: Select[Any], column: Any, span: Span) -> Select[Any]:
 def rows(page: Select[Any], span: Span, *, whole: bool) -> Select[Any]:
     """Return the query for the decisions of these ids, with their documents if `whole`."""
     chosen = page.subquery()
-    columns: list[Column[Any]] = [*decisions.c, tenant_sets.c.tenants, rule_sets.c.rules.label("ran_rules")]
+    columns: list[ColumnElement[Any]] = [*decisions.c, tenant_sets.c.tenants, rule_sets.c.rules.label("ran_rules")]
     joined = (
         chosen.join(decisions, decisions.c.id == chosen.c.id)
         .join(tenant_sets, tenant_sets.c.id == decisions.c.tenant_set)
