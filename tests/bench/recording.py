@@ -32,7 +32,10 @@ async def measure_recording(*, rate: int, seconds: float, turns: int) -> list[Fi
     with TemporaryDirectory(prefix="portcullis-bench-") as folder:
         file = Path(folder) / "history.db"
         async with Served.start() as plain, Served.start("--history", f"sqlite:///{file}") as recorded:
-            asks = {False: partial(_ask, plain, _bodies()), True: partial(_ask, recorded, _bodies())}
+            asks: dict[bool, Callable[[int], Awaitable[None]]] = {
+                False: partial(_ask, plain, _bodies()),
+                True: partial(_ask, recorded, _bodies()),
+            }
             taken = await _in_turns(asks, rate, seconds, turns)
             await asyncio.sleep(2)
             written, lost = await _told(recorded)

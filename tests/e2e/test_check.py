@@ -23,8 +23,15 @@ def eighth(name: str, cidr: str) -> Json:
 def check(guarded: Guarded, folder: Path, *things: Json, user: str = "wanda") -> set[tuple[str, str, str, str]]:
     """Return what is found in things that a user would apply: name, operation, rule and what would come of it."""
     (folder / "things.yaml").write_text(documents(*things))
-    given = ["--kubeconfig", guarded.plane.kubeconfig("root"), "--as", user, "--as-group", "checkout-team"]
-    command = [PROGRAM, "check", folder, "--against", "cluster", *given, "-o", "json"]
+    given: list[str | Path] = [
+        "--kubeconfig",
+        guarded.plane.kubeconfig("root"),
+        "--as",
+        user,
+        "--as-group",
+        "checkout-team",
+    ]
+    command: list[str | Path] = [PROGRAM, "check", folder, "--against", "cluster", *given, "-o", "json"]
     done = subprocess.run(command, env=own(), capture_output=True, text=True, check=False, timeout=180)
     assert done.returncode in {0, 1}, done.stderr
     found = json.loads(done.stdout)["findings"]

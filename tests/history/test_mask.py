@@ -10,7 +10,7 @@ import pytest
 from tests.cases.reviews import ADA, CONTROLLER, NETPOL, POD, Asked, Json, pod, policy
 from tests.cases.table import CASES
 from tests.conftest import Loop
-from webhook.admission import Gate, verdict_of
+from webhook.admission import Gate
 from webhook.cli.recording import Asking
 from webhook.decision.opa import decide
 from webhook.errors import NoDecisionError
@@ -26,7 +26,7 @@ from webhook.history.mask import (
     shape_of,
     without,
 )
-from webhook.history.record import Record
+from webhook.history.record import Record, verdict_of
 
 APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 SECRET = "hunter"  # noqa: S105 - what has to go
@@ -64,8 +64,8 @@ def test_a_masked_document_is_decided_as_the_whole_one_was(gate: Gate, loop: Loo
     """Every case of the table, with secrets that changed and that did not: the verdict, what was found, every word."""
 
     async def both(asked: Asked) -> tuple[Any, Any]:
-        changed = {"new": annotated(asked.new, f"{SECRET}-2"), "old": annotated(asked.old, f"{SECRET}-1")}
-        record = await recorded(gate, dataclasses.replace(asked, **changed))
+        new, old = annotated(asked.new, f"{SECRET}-2"), annotated(asked.old, f"{SECRET}-1")
+        record = await recorded(gate, dataclasses.replace(asked, new=new, old=old))
         text = await masked(gate, record)
         assert SECRET.encode() not in text
         document = orjson.loads(text)

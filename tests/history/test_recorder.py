@@ -442,12 +442,12 @@ def test_postgresql_gone_and_back(postgres: Postgres) -> None:
     name = url.partition("@/")[2].partition("?")[0]
 
     async def breaks() -> None:
-        await postgres.run("postgres", f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        postgres.run("postgres", f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
         cut = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"  # noqa: S608 - ours
-        await postgres.run("postgres", cut)
+        postgres.run("postgres", cut)
 
     async def mends() -> None:
-        await postgres.run("postgres", f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+        postgres.run("postgres", f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
 
     run(survives(partial(scribe, url), breaks, mends))
     assert asyncio.run(names(url)) == sorted(f"n{number}" for number in range(20))
@@ -457,7 +457,10 @@ def test_a_database_that_never_answers() -> None:
     """A connection that hangs is told of as such, ends in time, and decisions are taken meanwhile."""
 
     async def main() -> None:
-        server = await asyncio.start_server(lambda _, writer: asyncio.Event().wait() and writer, "127.0.0.1", 0)
+        async def silent(*_: object) -> None:
+            await asyncio.Event().wait()
+
+        server = await asyncio.start_server(silent, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         url = f"postgresql://ada:secret@127.0.0.1:{port}/history"
         async with server, Kept(partial(scribe, url), Pace(opening=2.0, closing=0.2, end=0.2)) as kept:
@@ -476,14 +479,11 @@ def test_a_database_that_never_answers() -> None:
 def test_a_process_that_cannot_be_started_is_no_end() -> None:
     """It is told like any other trouble, and tried again."""
 
-    @asynccontextmanager
-    async def never() -> AsyncIterator[Store]:
+    def never() -> AbstractAsyncContextManager[Store]:
         raise ZeroDivisionError("nobody foresaw this")
-        yield
 
     async def main() -> None:
-        opening: Callable[[], AbstractAsyncContextManager[Store]] = never
-        async with Kept(opening) as kept:
+        async with Kept(never) as kept:
             kept.recorder.record(documented(1))
             await until(kept.recorder.notes)
             assert "nobody foresaw this" in kept.recorder.notes()[0]

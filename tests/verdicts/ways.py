@@ -146,7 +146,8 @@ class Replay:
         waiting = iter(asked)
         while batch := list(islice(waiting, BATCH)):
             known = [as_known(orjson.dumps(self._webhook.records[each.id].document))[0] for each in batch]
-            outcomes = await _decided(self._side, "head", [orjson.Fragment(each) for each in known])
+            documents: list[Any] = [orjson.Fragment(each) for each in known]
+            outcomes = await _decided(self._side, "head", documents)
             for case, outcome in zip(batch, outcomes, strict=True):
                 said = (told(fired.rule, fired.action, message) for fired, message in outcome.said.items())
                 reason = {told("", "", outcome.reason)} if outcome.reason else said

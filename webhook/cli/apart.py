@@ -29,7 +29,7 @@ async def run(settings: ControllerSettings) -> None:
     async with connected(settings.kubeconfig) as cluster, recording(settings.history, opa, registry) as kept:
         live = LiveTree()
         lead, mirror = Lead.of(cluster, live, registry, rbac=settings.rbac), Mirror(cluster, live)
-        work = [opa.run, partial(lead.run, opa.judge, settings.reports)]
+        work: list[Callable[[], Coroutine[Any, Any, None]]] = [opa.run, partial(lead.run, opa.judge, settings.reports)]
         if kept and settings.history:
             witness = witness_of(cluster, live, kept, settings.history.url)
             mirror.witnesses.append(witness)

@@ -63,7 +63,7 @@ class Record:
     cause: Cause | None = None
     """The same in a word; None where there was one."""
     tenants: tuple[str, ...] = ()
-    document: Any | None = None
+    document: Any = None
     """What Rego was given (`decision.document.Document`), None where it did not come to that."""
     size: int = 0
     """Bytes of the review that all of it came in."""

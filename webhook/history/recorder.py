@@ -126,9 +126,10 @@ class Recorder:
             async with asyncio.timeout(self._pace.end):
                 while self.waits or self._lost.counts:  # noqa: ASYNC110 - asked for once, at the end
                     await asyncio.sleep(0.01)
-        left: Counter[What] = Counter(decision=len(self._decisions.waiting), revision=len(self._revisions.waiting))
-        for each in self._came.first(CAME.most, CAME.size):
-            left["decision" if isinstance(each, Record) else "revision"] += 1
+        left: Counter[What] = Counter()
+        left["decision"], left["revision"] = len(self._decisions.waiting), len(self._revisions.waiting)
+        for unmasked in self._came.first(CAME.most, CAME.size):
+            left["decision" if isinstance(unmasked, Record) else "revision"] += 1
         for what, count in left.items():
             for _ in range(count):
                 self._lose(what, "stopped")
