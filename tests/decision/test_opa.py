@@ -512,7 +512,8 @@ def test_a_builtin_that_fails_is_no_decision(failing: Gate, loop: Loop) -> None:
 def test_a_builtin_that_fails_on_one_document_of_many_is_no_decision_on_that_one(failing: Gate, loop: Loop) -> None:
     """All others are decided as they would be alone."""
     right = dataclasses.replace(UNCOVERED, user=User("192.0.2.1", ()))
-    broken, undefined = UNCOVERED, {"request": {}}
+    broken = UNCOVERED
+    undefined: Json = {"request": {}}
     asked = (right, broken, orjson.Fragment(orjson.dumps(right)), undefined)
     answers = loop.run(decide_many(failing.opa, asked, failing.policies, seconds=10))
     alone = loop.run(decide(failing.opa, right, failing.policies, seconds=10))
