@@ -12,7 +12,7 @@ from typing import Any
 
 from webhook.decision.opa import Opa, decide
 from webhook.gather import gather
-from webhook.model import DOMAIN, WORKSPACE_LABEL, Grant, Namespace, Policies, Standing, Subject, Tenant
+from webhook.model import DOMAIN, WORKSPACE_LABEL, Decision, Grant, Namespace, Policies, Standing, Subject, Tenant
 from webhook.review.envelope import ReviewRequest
 from webhook.tenancy.specs import ROLES
 from webhook.tenancy.tree import Holdings, Tree, grow
@@ -26,6 +26,9 @@ READ = "read who owns it and who may change it"
 POLICIES, NAMESPACE, EXEMPT = "change network policies", "change the namespace", "exempt it from its baselines"
 HOLD, CREATE_IN, CREATE = "create namespaces in it", "create workspaces in it", "create projects"
 TENANT, CLUSTER = "change it and who holds its roles", "change cluster-wide policies and baselines"
+WHO = "rbac/"
+"""The category of the rules on who may do what."""
+NOBODY = "nobody"
 _USER = "portcullis:review:"
 _NAMESPACES: Mapping[Standing, str] = {
     Standing.OWNED: "owned",
@@ -67,21 +70,26 @@ class Probe:
 
 
 async def rights_of(opa: Opa, policies: Policies) -> Rights:
-    """Return which roles have which right at which kind of place; raises `NoDecisionError`."""
+    """
+    Return which roles have which right at which kind of place; raises `NoDecisionError`.
+
+    A rule that is not about who may (`rbac/*`) and refuses everybody looks at the thing that is tried, not at who tries
+    it: that takes no right from anybody.
+    """
     tree = _tree()
+    every = [NOBODY, *(role for roles in ROLES.values() for role in sorted(roles))]
     rights: dict[str, frozenset[str]] = {}
-    every = [role for roles in ROLES.values() for role in sorted(roles)]
     for probe in _probes():
-        may = set()
-        for role in every:
-            document = gather(probe.review(role), tree, (), now=_NOW)
-            decision = await decide(opa, document, policies, seconds=SECONDS)
-            if decision.allowed:
-                may.add(role)
-        stranger = gather(probe.review("nobody"), tree, (), now=_NOW)
-        anybody = (await decide(opa, stranger, policies, seconds=SECONDS)).allowed
-        rights[f"{probe.place}: {probe.right}"] = frozenset({*may, "anybody"}) if anybody else frozenset(may)
+        documents = [gather(probe.review(role), tree, (), now=_NOW) for role in every]
+        refused = [_refusing(await decide(opa, each, policies, seconds=SECONDS)) for each in documents]
+        of_the_thing = {rule for rule in frozenset.intersection(*refused) if not rule.startswith(WHO)}
+        may = {role for role, rules in zip(every, refused, strict=True) if not rules - of_the_thing}
+        rights[f"{probe.place}: {probe.right}"] = frozenset("anybody" if role == NOBODY else role for role in may)
     return rights
+
+
+def _refusing(decision: Decision) -> frozenset[str]:
+    return frozenset(each.rule for each in decision.violations if each.action == "enforce")
 
 
 def _tree() -> Tree:
