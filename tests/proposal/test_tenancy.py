@@ -291,6 +291,28 @@ def test_a_rule_that_gives_a_role_more_is_a_gain_of_all_who_hold_it(
     ]
 
 
+TICKET = b"""
+package portcullis.rules.house.ticket
+
+deny contains {"rule": "house/ticket", "severity": "low", "message": "no ticket", "level": "enforce", "fixed": false} if {
+	input.request.kind.kind == "NetworkPolicy"
+}
+"""
+
+
+def test_a_rule_on_what_a_policy_says_takes_no_right_from_anybody(
+    loop: Loop, gate_of: GateOf, bundle: Bundle, tmp_path: Path
+) -> None:
+    """It refuses what is tried, whoever tries it: who may change policies is as it was."""
+    rules = bundle.policies.rules | {"house/ticket"}
+    files = {**bundle.files, "portcullis/rules/house/ticket/ticket.rego": TICKET}
+    other = gate_of(Bundle(files, replace(bundle.policies, revision="ticket", rules=rules))).engine
+    engine, loading, pages = gate_of(bundle).engine, load_tree(bundled_examples()), read_catalogue(bundle)
+    base = Ruled(engine.opa, engine.policies, pages, tmp_path, loading)
+    part = loop.run(judge_tenancy(base, Ruled(other.opa, other.policies, pages, tmp_path, loading), NOW))
+    assert lines(part) == []
+
+
 def test_thousands_of_namespaces_take_seconds(loop: Loop, gate_of: GateOf, bundle: Bundle, tmp_path: Path) -> None:
     """Of 3,000 namespaces in 300 workspaces with 600 subjects: what one grant changes is found in seconds."""
     engine, pages = gate_of(bundle).engine, read_catalogue(bundle)
