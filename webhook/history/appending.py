@@ -17,8 +17,8 @@ from webhook.history.rows import Entry
 from webhook.history.tables import contents, decision_rules, decisions, documents, revisions, set_tenants, volume
 
 Values = dict[str, Any]
-ROW_BYTES = 1500
-"""What a decision takes beside its document, indexes included; measured (see docs/figures.md)."""
+ROW_BYTES = 700
+"""What a decision takes beside its document, indexes included: 2 million of them by tests/bench/history.py."""
 REVISION_BYTES = 700
 
 

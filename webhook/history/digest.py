@@ -10,7 +10,7 @@ import orjson
 from webhook.history.record import Record
 
 FAST = 1
-"""zlib's level: on documents of the gate 6 saves a few more per cent and takes twice as long."""
+"""zlib's level: on reviews of the case table 6 saves 4 per cent more and takes a sixth longer."""
 LETS_IN = frozenset({"allow", "warn", "audit"})
 # A document has our metadata of an object, a watch the whole of it, in one version or another.
 _APART = frozenset({"apiVersion", "kind", "metadata", "status"})

@@ -54,7 +54,7 @@ class Pace:
     opening: float = 15.0
     closing: float = 1.0
     patience: float = 10.0
-    end: float = 3.0
+    end: float = 10.0
 
 
 class Recorder:
