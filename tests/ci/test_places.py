@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from tests.proposal.repositories import NAMED, Repository, new_repository
 from webhook.settings import bundled_examples
 
 SCRIPTS = Path(sys.executable).parent
+PAGE = (ROOT / "docs/pull-request.md").read_text()
 
 
 @pytest.fixture
@@ -73,6 +75,48 @@ def test_the_steps_of_the_action_review_a_pull_request(made: Repository, tmp_pat
     assert {each.partition(" ")[0] for each in done.stdout.splitlines()} == {"::warning", "::error", "::notice"}
     assert summary.read_text().startswith("### :x: Portcullis: 2 findings to look at")
     assert (tmp_path / "clone/portcullis.sarif").is_file()
+
+
+def test_the_action_installs_itself_by_the_hashes_of_its_lock_file(tmp_path: Path) -> None:
+    """Into an environment of its own; what is locked is there already, for a test asks no package index."""
+    packages = tmp_path / f"portcullis/lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
+    packages.mkdir(parents=True)
+    (packages / "here.pth").write_text(sysconfig.get_path("purelib"))
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/python3").symlink_to(sys.executable)
+    install = yaml.safe_load((ROOT / "action.yml").read_text())["runs"]["steps"][0]["run"]
+    runner = {"RUNNER_TEMP": str(tmp_path), "GITHUB_PATH": str(tmp_path / "path"), "ACTION": str(ROOT)}
+    path = f"{tmp_path / 'bin'}{os.pathsep}{os.defpath}"
+    done = subprocess.run(
+        ["bash", "-c", install],
+        cwd=tmp_path,
+        env=own(PATH=path, PIP_NO_INDEX="1", **runner),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    program = Path((tmp_path / "path").read_text().strip()) / "portcullis"
+    assert ran(program, "--version", cwd=tmp_path).stdout.startswith("portcullis ")
+    assert (packages / "webhook").is_dir()
+
+
+def test_the_job_for_gitlab_is_one_by_its_schema() -> None:
+    """As GitLab reads it."""
+    done = ran("check-jsonschema", "--builtin-schema", "vendor.gitlab-ci", "docs/gitlab-ci.yml", cwd=ROOT)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_workflow_of_the_docs_is_one_by_its_schema(tmp_path: Path) -> None:
+    """As GitHub reads it; what it gives the action are inputs of the action."""
+    (block,) = re.findall(r"^```yaml github\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    (tmp_path / "workflow.yaml").write_text(block)
+    done = ran("check-jsonschema", "--builtin-schema", "vendor.github-workflows", "workflow.yaml", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+    action = yaml.safe_load((ROOT / "action.yml").read_text())
+    (step,) = [each for each in yaml.safe_load(block)["jobs"]["portcullis"]["steps"] if each.get("id") == "portcullis"]
+    assert step["with"].keys() <= action["inputs"].keys()
 
 
 def test_the_hook_runs_in_the_real_pre_commit(made: Repository) -> None:
