@@ -4,6 +4,7 @@ import asyncio
 import re
 import signal
 import subprocess
+import sys
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
@@ -183,6 +184,14 @@ def test_a_diff_of_two_times(url: str) -> None:
     assert told(url, "diff", "checkout-dev", "--from", at(30), "--to", at(40)) == ""
 
 
+INTERRUPTED = """
+import signal
+from webhook.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)
+main()
+"""
+
+
 def test_what_comes_is_followed(tmp_path: Path) -> None:
     """The last of what was, then each that comes, until it is interrupted: quietly, with 0."""
     url = f"sqlite:///{tmp_path}/h.db"
@@ -198,7 +207,8 @@ def test_what_comes_is_followed(tmp_path: Path) -> None:
     out = tmp_path / "out"
     with out.open("wb") as file:
         process = subprocess.Popen(
-            [PROGRAM, "history", "decisions", "--follow", "--limit", "2", "-o", "json"],
+            # A shell that ran us in the background would have had ^C ignored.
+            [sys.executable, "-c", INTERRUPTED, "history", "decisions", "--follow", "--limit", "2", "-o", "json"],
             cwd=ROOT,
             env=own(PORTCULLIS_HISTORY=url),
             stdout=file,
