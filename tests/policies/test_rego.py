@@ -123,6 +123,19 @@ def test_the_rule_without_a_mistake_passes(opa_binary: Path, copied: Path, tmp_p
     check(opa_binary, copied, tmp_path)
 
 
+def test_a_rule_of_your_own_breaks_no_shipped_test(opa_binary: Path, copied: Path) -> None:
+    """Whatever a further rule finds, be it on every request: each shipped test is about the shipped rules."""
+    folder = copied / "portcullis" / "rules" / "extra" / "extra"
+    folder.mkdir(parents=True)
+    (folder / "extra.rego").write_text(EXTRA % "true")
+    said = opa(opa_binary, "test", copied / "portcullis")
+    assert (said.stdout.splitlines()[-1:], said.stderr) == ([f"PASS: {_tests_in(POLICIES)}/{_tests_in(POLICIES)}"], "")
+
+
+def _tests_in(folder: Path) -> int:
+    return sum(len(re.findall(r"(?m)^test_", path.read_text())) for path in folder.rglob("*_test.rego"))
+
+
 def test_an_opa_that_does_not_run_is_an_error(copied: Path, tmp_path: Path) -> None:
     """Policies that could not be checked are not served."""
     with pytest.raises(PolicyError, match="did not run"):

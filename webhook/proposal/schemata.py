@@ -106,9 +106,12 @@ class Schemata:
             said = f'{{\n\tprint("{package}.{definition.name}")\n\tfalse\n}}'
             if arguments := head.get("args"):
                 yield f"{name}({', '.join('_' for _ in arguments)}) := 0 if {said}"
+            elif len(head["ref"]) > 1:
+                # None of its members is tried whenever another one is.
+                continue
             elif "key" in head and "value" not in head:
                 yield f"{name} contains 0 if {said}"
-            elif len(head["ref"]) == 1:
+            else:
                 yield f"{name} := 0 if {said}"
 
     def probed(self) -> frozenset[str]:

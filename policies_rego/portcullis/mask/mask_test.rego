@@ -1,5 +1,6 @@
 package portcullis.mask_test
 
+import data.portcullis.fixtures
 import data.portcullis.mask
 
 applied := "kubectl.kubernetes.io/last-applied-configuration"
@@ -23,12 +24,15 @@ pod := {
 secret := {"group": "", "kind": "Secret", "annotations": [], "fields": ["data", "type"], "spec": []}
 
 taken(shapes) := found if {
-	found := [{path | some path in paths} | some paths in mask.decision.paths] with input as {"shapes": shapes}
-		with data.system.bundles as {"bundle": {"manifest": {"revision": "one", "roots": ["portcullis"]}}}
+	found := [{path | some path in paths} | some paths in decision({"shapes": shapes}).paths]
+}
+
+decision(document) := found if {
+	found := mask.decision with input as document with data.system.bundles as fixtures.bundles
 }
 
 test_allow_empty_document if {
-	not mask.decision with input as {}
+	not decision({})
 	taken([]) == []
 }
 
@@ -50,7 +54,4 @@ test_allow_each_its_own if {
 	taken([secret, bare, pod]) == [{["data"], ["type"]}, set(), {["spec", "containers"], ["spec", "volumes"]}]
 }
 
-test_allow_the_revision if {
-	mask.decision.revision == "one" with input as {"shapes": []}
-		with data.system.bundles as {"bundle": {"manifest": {"revision": "one", "roots": ["portcullis"]}}}
-}
+test_allow_the_revision if decision({"shapes": []}).revision == "r1"

@@ -36,10 +36,10 @@ denials[[category, name]] := data.portcullis.rules[category][name].deny if some 
 #   The rules that look at objects of the kind under review, by the index that the bundle holds: it is made of what each
 #   rule's METADATA says in `custom.kinds`, and the webhook demands the rules of its own copy of it. Without an index every
 #   rule runs, and finds the same.
-chosen := index.kinds[input.request.kind.group][input.request.kind.kind] if {
-	index.kinds[input.request.kind.group][input.request.kind.kind]
-} else := index.others if {
-	index.others
+chosen := rules if {
+	rules := index.kinds[input.request.kind.group][input.request.kind.kind]
+} else := rules if {
+	rules := index.others
 } else := [[category, name] | data.portcullis.rules[category][name].deny]
 
 weighed contains violation if {
