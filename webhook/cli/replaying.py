@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from webhook.cli.child import scratch
 from webhook.decision.bundle import Bundle, check_policies
@@ -20,7 +20,7 @@ from webhook.history.store import opened
 from webhook.replay.deciding import Side, whole
 from webhook.replay.file import SUFFIXES, RecordFile
 from webhook.replay.replay import MisjudgedError, replayed
-from webhook.replay.screen import screen_of
+from webhook.replay.screen import Screen, screen_of
 from webhook.replay.tally import Flip, Recorded, Replay, Unused
 from webhook.settings import bundled_policies
 
@@ -117,11 +117,23 @@ async def play(asked: Asked, opa: Path, told: Callable[[int], None]) -> Played:
         except (PolicyError, OpaError) as error:
             return Played(failed=f"the rules of the change cannot decide: {error}")
         screen = await asyncio.to_thread(screen_of, opa, _ours(asked.base), _ours(asked.head), bundled_policies())
-        try:
-            return await _played(asked, partial(replayed, base=before, head=after, told=told, screen=screen))
-        except MisjudgedError:
-            found = await _played(asked, partial(replayed, base=before, head=after, told=told))
-            return replace(found, notes=(*found.notes, MISJUDGED))
+        return await played(asked, Sides(before, after), told, screen=screen)
+
+
+class Sides(NamedTuple):
+    """Both revisions, as they run."""
+
+    base: Side
+    head: Side
+
+
+async def played(asked: Asked, sides: Sides, told: Callable[[int], None], *, screen: Screen | None) -> Played:
+    """Replay what is asked for: with a screen, unless that shows to be wrong; raises as `play` does."""
+    try:
+        return await _played(asked, partial(replayed, base=sides.base, head=sides.head, told=told, screen=screen))
+    except MisjudgedError:
+        found = await _played(asked, partial(replayed, base=sides.base, head=sides.head, told=told))
+        return replace(found, notes=(*found.notes, MISJUDGED))
 
 
 async def _played(asked: Asked, replay: Callable[[AsyncIterator[Sequence[Recorded]]], Awaitable[Replay]]) -> Played:
@@ -223,8 +235,9 @@ def _remarkable(replay: Replay) -> Iterator[str]:
     if replay.filled:
         yield f"{replay.filled:,} documents are of another version: what they lack counts as not known"
     if replay.otherwise:
+        among = " of those decided as a whole" if replay.untouched or replay.screened else ""
         yield (
-            f"{replay.otherwise:,} were recorded otherwise than the base decides: by other rules than the base's, or "
+            f"{replay.otherwise:,}{among} were recorded otherwise than the base decides: by other rules than the base's, or "
             "while there was no decision"
         )
     if replay.undecided:
