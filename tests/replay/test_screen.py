@@ -90,7 +90,7 @@ CHANGES: dict[str, tuple[Callable[[Bundle], Mapping[str, bytes | None]], set[str
     "a-helper-of-helpers": (appended("portcullis/guardrails/guardrails.rego", b"\nnever := 1\n"), GUARDRAILS),
     "a-new-rule": (lambda _: {"portcullis/rules/rbac/never/never.rego": NEW}, {"rbac/never"}),
     "a-rule-that-goes": (lambda _: {HOST_NETWORK: None}, {"guardrail/host-network"}),
-    "kinds": (replaced(HOST_NETWORK, b"- Pod\n", b"- Secret\n"), {"guardrail/host-network"}),
+    "kinds": (replaced(HOST_NETWORK, b"[Pod]", b"[Secret]"), {"guardrail/host-network"}),
     "the-weighing": (
         replaced("portcullis/validate/validate.rego", b'\t"rbac/tenancy",\n', b'\t"rbac/namespace-policy",\n'),
         None,

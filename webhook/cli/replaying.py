@@ -237,8 +237,8 @@ def _remarkable(replay: Replay) -> Iterator[str]:
     if replay.otherwise:
         among = " of those decided as a whole" if replay.untouched or replay.screened else ""
         yield (
-            f"{replay.otherwise:,}{among} were recorded otherwise than the base decides: by other rules than the base's, or "
-            "while there was no decision"
+            f"{replay.otherwise:,}{among} were recorded otherwise than the base decides: by other rules than the "
+            "base's, or while there was no decision"
         )
     if replay.undecided:
         yield f"{replay.undecided:,} are undecided under both revisions, as while the tree is not loaded"
