@@ -36,10 +36,14 @@ from webhook.tenancy.files import load_tree
 
 Json = dict[str, Any]
 
+HELPER = "portcullis/roles/roles.rego"
+"""What the weighing rests on, so that nothing is left out."""
 RULE = "portcullis/rules/rbac/namespace_policy/namespace_policy.rego"
 LOOSENED = b'\nallowed if input.user.name == "bo"\n'
 AGAIN = 10
 """Times that each document occurs in the second run."""
+WHOLE = 10
+"""One of so many is decided where nothing is left out."""
 BATCH = 1000
 BEAT = 0.2
 """Seconds from one look at the memory to the next."""
@@ -64,43 +68,67 @@ class _Peak:
             await asyncio.sleep(BEAT)
 
 
+@dataclass(frozen=True)
+class _Run:
+    """What is measured: so many decisions on so many documents, under a change that concerns a rule or everything."""
+
+    decisions: int
+    distinct: int
+    everything: bool = False
+
+    @property
+    def name(self) -> str:
+        again = f", each document {self.decisions // self.distinct} times" if self.distinct < self.decisions else ""
+        return f"replay{', nothing left out' if self.everything else ''}{again}"
+
+
 async def measure_replay(*, decisions: int) -> list[Figure]:
-    """Return what so many recorded decisions take, each on a document of its own and then on one of a few."""
+    """
+    Return what so many recorded decisions take, each on a document of its own and then on one of a few.
+
+    And what a part of them takes where the change concerns all of them.
+    """
     opa = find_opa(environment(), say=tell)
     bundle = read_policies(bundled_policies())
     records = await _recorded(opa, bundle)
+    few, part = max(1, decisions // AGAIN), max(1, decisions // WHOLE)
     with TemporaryDirectory() as folder:
         figures = []
-        for distinct in (decisions, max(1, decisions // AGAIN)):
-            url = f"sqlite:///{folder}/{distinct}.db"
-            tell(f"{decisions:,} decisions on {distinct:,} documents into a history")
-            await _keep(url, _varied(records, decisions, distinct))
-            figures += await _measured(Asked(url, bundle, _changed(bundle)), opa, decisions, distinct)
+        for run in (_Run(decisions, decisions), _Run(decisions, few), _Run(part, part, everything=True)):
+            url = f"sqlite:///{folder}/{run.decisions}-{run.distinct}.db"
+            tell(f"{run.decisions:,} decisions on {run.distinct:,} documents into a history")
+            await _keep(url, _varied(records, run.decisions, run.distinct))
+            figures += await _measured(Asked(url, bundle, _changed(bundle, everything=run.everything)), opa, run)
     return figures
 
 
-async def _measured(asked: Asked, opa: Path, decisions: int, distinct: int) -> list[Figure]:
+async def _measured(asked: Asked, opa: Path, run: _Run) -> list[Figure]:
     peak = _Peak()
     watching = asyncio.create_task(peak.watch())
     begin, cpu = time.perf_counter(), _cpu()
     try:
-        played = await play(asked, opa, lambda done: tell(f"{done:,} of {decisions:,}") if done % 10_000 < 64 else None)
+        played = await play(
+            asked, opa, lambda done: tell(f"{done:,} of {run.decisions:,}") if done % 10_000 < 256 else None
+        )
     finally:
         watching.cancel()
     seconds = time.perf_counter() - begin
     replay = played.replay
-    if replay is None or (replay.records, replay.distinct) != (decisions, distinct) or not played.opened:
-        raise RuntimeError(f"that was no replay of {decisions} decisions on {distinct} documents: {played}")
-    again = "" if distinct == decisions else f", each document {decisions // distinct} times"
+    if replay is None or (replay.records, replay.distinct) != (run.decisions, run.distinct) or not played.opened:
+        raise RuntimeError(f"that was no replay of {run}: {played}")
+    if run.everything == bool(replay.untouched + replay.screened):
+        raise RuntimeError(f"that was not what {run} is to be: {played}")
+    used = peak.cpu - cpu
     how = (
-        f"{decisions:,} recorded decisions{again} ({distinct:,} documents) under the shipped rules and one that lets "
-        f"somebody pass: {sum(each.count for each in replay.flips):,} flips found; {peak.cpu - cpu:.0f} s of CPU"
+        f"{run.decisions:,} recorded decisions on {run.distinct:,} documents under the shipped rules and one that lets "
+        f"somebody pass: {sum(each.count for each in replay.flips):,} flips found; no changed rule looks at "
+        f"{replay.untouched:,} documents, on {replay.screened:,} it finds the same; {used:.0f} s of CPU, "
+        f"{used / run.decisions * 1000:.2f} ms a decision"
     )
+    memory = f"of us, and {peak.others:.0f} MB of both OPAs"
     return [
-        Figure(f"replay{again}", round(seconds, 1), "s", 60, how),
-        Figure(
-            f"replay{again}: memory", round(peak.own, 1), "MB", None, f"of us, and {peak.others:.0f} MB of both OPAs"
-        ),
+        Figure(run.name, round(seconds, 1), "s", None if run.everything else 60, how),
+        Figure(f"{run.name}: memory", round(peak.own, 1), "MB", None, memory),
     ]
 
 
@@ -141,8 +169,10 @@ async def _keep(url: str, entries: Iterator[Entry]) -> None:
             await store.append(batch)
 
 
-def _changed(bundle: Bundle) -> Bundle:
+def _changed(bundle: Bundle, *, everything: bool) -> Bundle:
     files = {**bundle.files, RULE: bundle.files[RULE] + LOOSENED}
+    if everything:
+        files[HELPER] += b"\nnever := true\n"
     return Bundle(files, replace(bundle.policies, revision="changed"))
 
 

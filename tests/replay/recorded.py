@@ -10,7 +10,7 @@ from tests.conftest import GateOf
 from webhook.admission import Gate
 from webhook.decision.bundle import Bundle
 from webhook.history.record import Record, Verdict
-from webhook.replay.replay import Side
+from webhook.replay.deciding import Side
 
 NAMESPACE_POLICY = "portcullis/rules/rbac/namespace_policy/namespace_policy.rego"
 LOOSENED = b'\nallowed if input.user.name == "bo"\n'

@@ -17,7 +17,8 @@ from webhook.decision.bundle import Bundle
 from webhook.decision.opa import LocalOpa, Opa
 from webhook.decision.process import OpaProcess
 from webhook.errors import HistoryError, OpaError
-from webhook.replay.replay import Side, replayed
+from webhook.replay.deciding import Side
+from webhook.replay.replay import replayed
 from webhook.replay.tally import EXAMPLES, Replay
 
 RULE = "rbac/namespace-policy"

@@ -35,8 +35,8 @@ from webhook.health import Health
 from webhook.history.record import Record
 from webhook.model import Namespace
 from webhook.reach.kinds import kind_of
+from webhook.replay.deciding import BATCH, Side, decided
 from webhook.replay.outcome import LONGEST
-from webhook.replay.replay import BATCH, Side, _decided
 from webhook.replay.shape import as_known
 from webhook.review.answer import MOST_VIOLATIONS, one_line
 from webhook.scan import judge as scanning
@@ -146,8 +146,7 @@ class Replay:
         waiting = iter(asked)
         while batch := list(islice(waiting, BATCH)):
             known = [as_known(orjson.dumps(self._webhook.records[each.id].document))[0] for each in batch]
-            documents: list[Any] = [orjson.Fragment(each) for each in known]
-            outcomes = await _decided(self._side, "head", documents)
+            outcomes = await decided(self._side, "head", [orjson.Fragment(each) for each in known])
             for case, outcome in zip(batch, outcomes, strict=True):
                 said = (told(fired.rule, fired.action, message) for fired, message in outcome.said.items())
                 reason = {told("", "", outcome.reason)} if outcome.reason else said

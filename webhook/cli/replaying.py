@@ -1,13 +1,13 @@
 """The replay of a review: two revisions of the rules, an OPA for each, and what was recorded."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from webhook.cli.child import scratch
 from webhook.decision.bundle import Bundle, check_policies
@@ -17,11 +17,17 @@ from webhook.decision.reads import reads
 from webhook.errors import HistoryError, OpaError, PolicyError, SettingsError
 from webhook.exemption import read_time
 from webhook.history.store import opened
+from webhook.replay.deciding import Side, whole
 from webhook.replay.file import SUFFIXES, RecordFile
-from webhook.replay.replay import Side, replayed, whole
+from webhook.replay.replay import MisjudgedError, replayed
+from webhook.replay.screen import Screen, screen_of
 from webhook.replay.tally import Flip, Recorded, Replay, Unused
 from webhook.settings import bundled_policies
 
+MISJUDGED = (
+    "a document that the change seemed not to concern is decided otherwise under it, so every one was decided as a "
+    "whole: report this, it should not happen"
+)
 READY_SECONDS = 30.0
 TIME = ("request", "time")
 BATCH = "portcullis/batch/batch.rego"
@@ -103,14 +109,36 @@ async def play(asked: Asked, opa: Path, told: Callable[[int], None]) -> Played:
     if asked.head.policies.revision == asked.base.policies.revision:
         return Played(skipped="the rules are the same on both sides, and so is what they decide")
     async with AsyncExitStack() as stack:
-        records = await stack.enter_async_context(_records(asked))
+        # First, as it is said at once what is wrong with it.
+        await stack.enter_async_context(_records(asked))
         before = await stack.enter_async_context(_side(opa, asked.base, "base"))
         try:
             after = await stack.enter_async_context(_head(opa, asked.head))
         except (PolicyError, OpaError) as error:
             return Played(failed=f"the rules of the change cannot decide: {error}")
-        replay = await replayed(records.batches, before, after, told)
-    return _sure(replay, records.notes())
+        screen = await asyncio.to_thread(screen_of, opa, _ours(asked.base), _ours(asked.head), bundled_policies())
+        return await played(asked, Sides(before, after), told, screen=screen)
+
+
+class Sides(NamedTuple):
+    """Both revisions, as they run."""
+
+    base: Side
+    head: Side
+
+
+async def played(asked: Asked, sides: Sides, told: Callable[[int], None], *, screen: Screen | None) -> Played:
+    """Replay what is asked for: with a screen, unless that shows to be wrong; raises as `play` does."""
+    try:
+        return await _played(asked, partial(replayed, base=sides.base, head=sides.head, told=told, screen=screen))
+    except MisjudgedError:
+        found = await _played(asked, partial(replayed, base=sides.base, head=sides.head, told=told))
+        return replace(found, notes=(*found.notes, MISJUDGED))
+
+
+async def _played(asked: Asked, replay: Callable[[AsyncIterator[Sequence[Recorded]]], Awaitable[Replay]]) -> Played:
+    async with _records(asked) as records:
+        return _sure(await replay(records.batches), records.notes())
 
 
 def _sure(replay: Replay, notes: tuple[str, ...]) -> Played:
@@ -140,17 +168,20 @@ async def _side(opa: Path, bundle: Bundle, name: str) -> AsyncIterator[Side]:
     The base passed its checks when it came: today's document may have lost a field that it reads.
     """
     reads_time = await asyncio.to_thread(reads, opa, bundle, TIME)
-    # Many documents are decided on by the way that is ours, not by one that comes with the change.
-    ours = replace(bundle, files={**bundle.files, BATCH: (bundled_policies() / BATCH).read_bytes()})
     complaints: list[str] = []
     async with (
-        OpaProcess(opa, ours.signed(), log=complaints.append, bounds=BOUNDS) as process,
+        OpaProcess(opa, _ours(bundle).signed(), log=complaints.append, bounds=BOUNDS) as process,
         LocalOpa(socket=process.socket) as client,
     ):
         await process.ready(READY_SECONDS)
         side = Side(client, bundle.policies, reads_time)
         await whole(side, name)
         yield side
+
+
+def _ours(bundle: Bundle) -> Bundle:
+    """Return a bundle in which many documents are decided on by the way that is ours, not by one that comes with it."""
+    return replace(bundle, files={**bundle.files, BATCH: (bundled_policies() / BATCH).read_bytes()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,9 +235,10 @@ def _remarkable(replay: Replay) -> Iterator[str]:
     if replay.filled:
         yield f"{replay.filled:,} documents are of another version: what they lack counts as not known"
     if replay.otherwise:
+        among = " of those decided as a whole" if replay.untouched or replay.screened else ""
         yield (
-            f"{replay.otherwise:,} were recorded otherwise than the base decides: by other rules than the base's, or "
-            "while there was no decision"
+            f"{replay.otherwise:,}{among} were recorded otherwise than the base decides: by other rules than the "
+            "base's, or while there was no decision"
         )
     if replay.undecided:
         yield f"{replay.undecided:,} are undecided under both revisions, as while the tree is not loaded"

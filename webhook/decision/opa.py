@@ -104,6 +104,14 @@ class _Mask(TypedDict):
 _MASK = TypeAdapter(_Mask)
 
 
+class _Denials(TypedDict):
+    revision: str
+    found: dict[str, tuple[str, ...]]
+
+
+_DENIALS = TypeAdapter(_Denials)
+
+
 class LocalOpa(AsyncOpaClient):  # type: ignore[misc]  # the client ships no types
     """
     The OPA client over a Unix socket or TCP, without retries: the API server's deadline is ours, and it asks again.
@@ -169,6 +177,25 @@ async def decide_many(
             return (error,) * len(documents)
         return tuple([await _alone(opa, each, policies, seconds) for each in documents])
     return tuple([_one_of(answer, str(index), each, policies) for index, each in enumerate(documents)])
+
+
+async def denied(
+    opa: Opa, documents: Sequence[tuple[Asked, Sequence[str]]], policies: Policies, *, seconds: float
+) -> tuple[tuple[str, ...] | None, ...]:
+    """
+    Return for each document what each of the rules beside it finds on it, written so that only the same is alike.
+
+    None for a document of which a rule says nothing at all. Raises `NoDecisionError` like `decide`; it is no decision.
+    """
+    asked = {"documents": [each for each, _ in documents], "rules": [_folders(rules) for _, rules in documents]}
+    answer = _read(_DENIALS, await _ask(opa, asked, "portcullis.batch/denials", seconds))
+    _demand(answer["revision"], policies.rules, policies)
+    found = [answer["found"].get(str(index), ()) for index in range(len(documents))]
+    return tuple(each if len(each) == len(rules) else None for each, (_, rules) in zip(found, documents, strict=True))
+
+
+def _folders(rules: Sequence[str]) -> list[list[str]]:
+    return [rule.replace("-", "_").split("/") for rule in rules]
 
 
 async def _alone(opa: Opa, document: Asked, policies: Policies, seconds: float) -> Decision | NoDecisionError:

@@ -45,4 +45,9 @@ def _summary(replay: Replay) -> str:
     flipped = sum(each.count for each in replay.flips)
     opened = sum(each.count for each in replay.flips if opens(each))
     said = f"{replay.replayed:,} decisions{span} decided again, {flipped:,} otherwise"
+    if replay.untouched or replay.screened:
+        said += (
+            f" (of {replay.distinct:,} documents {replay.untouched:,} are nothing that a changed rule looks at, and on "
+            f"{replay.screened:,} those rules find the same)"
+        )
     return f"{said}{f', {opened:,} of them allowed now' if opened else ''}"

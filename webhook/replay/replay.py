@@ -3,52 +3,46 @@ Decides recorded requests again, under two revisions of the rules.
 
 Documents go to OPA in batches, several at once, so that all cores work; what was found is put together in the order of
 the records, so the same records give the same replay. A document that came before, but for its time, is decided once
-where no rule of either revision reads the time. Of an OPA that fails there is no replay: what was not decided must not
-look like what did not change.
+where no rule of either revision reads the time; one that a change does not concern (`screen`) is not decided at all,
+but for a few, by which that is checked.
 """
 
 import asyncio
 import hashlib
 import re
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import orjson
 
-from webhook.decision.opa import Opa, decide_many, probe
-from webhook.errors import NoDecisionError, OpaError
 from webhook.history.record import Verdict
-from webhook.model import Decision, Policies
-from webhook.replay.outcome import Difference, Outcome, difference_of, outcome_of
+from webhook.replay.deciding import BATCH, Side, alike, decided
+from webhook.replay.outcome import Difference, Outcome, difference_of
 from webhook.replay.remembered import Remembered
+from webhook.replay.screen import Screen
 from webhook.replay.shape import as_known
 from webhook.replay.tally import Recorded, Replay, Tally, example_of, tenant_of
 
-BATCH = 64
-"""Documents that OPA is asked about at a time."""
+SCREENED = 256
+"""Documents that OPA is asked about at a time of which it only says what some rules find."""
 BATCH_BYTES = 1024 * 1024
-"""The same by size: one that is larger goes alone."""
+"""The same by size, as when it decides on them: one that is larger goes alone."""
 AT_ONCE = 2
 """Batches that each OPA works on."""
 RECORDS = 1024
 """Records that one batch answers, where documents come again and again."""
 REMEMBERED = 100_000
 """Documents whose outcome is remembered; one that comes again much later is decided again."""
-SECONDS = 60.0
-"""For a batch, and for one document alone: nobody waits for an admission."""
+SAMPLE = 100
+"""Of so many documents that a change does not concern one is decided on all the same."""
 _TIME = re.compile(rb'\{"request":\{"time":"[0-9T:.Z+-]*",')
 
 
-@dataclass(frozen=True, slots=True)
-class Side:
-    """A revision of the rules: an OPA that has it, what its answers have to show, and whether a rule reads the time."""
-
-    opa: Opa
-    policies: Policies
-    reads_time: bool = True
+class MisjudgedError(Exception):
+    """A document that a change does not concern is decided otherwise under it: what it concerns is not understood."""
 
 
 class _Found(NamedTuple):
@@ -62,11 +56,26 @@ class _Found(NamedTuple):
 
 @dataclass(slots=True)
 class _Question:
-    """A document that both revisions decide on, and what they said; `outcomes` only until that is put together."""
+    """
+    A document that both revisions decide on, and what they said; `outcomes` only until that is put together.
+
+    `rules` are those by which it is known to be decided `alike` where they find the same: none where no rule that
+    changed looks at it, None where it has to be decided in any case, as where it is `sampled`.
+    """
 
     document: dict[str, Any]
+    rules: tuple[str, ...] | None
+    sampled: bool
+    alike: bool = False
     found: _Found | None = None
     outcomes: tuple[Outcome, Outcome] | None = None
+
+    @property
+    def weight(self) -> int:
+        """How much of a batch it is."""
+        if self.rules is None or self.sampled:
+            return SCREENED // BATCH
+        return 1 if self.rules else 0
 
 
 @dataclass(slots=True)
@@ -75,31 +84,39 @@ class _Batch:
 
     questions: list[_Question] = field(default_factory=list)
     records: list[tuple[Recorded, _Question]] = field(default_factory=list)
+    weight: int = 0
     size: int = 0
 
     @property
     def full(self) -> bool:
-        return len(self.questions) >= BATCH or self.size >= BATCH_BYTES or len(self.records) >= RECORDS
+        return self.weight >= SCREENED or self.size >= BATCH_BYTES or len(self.records) >= RECORDS
 
 
-async def replayed(
-    batches: AsyncIterable[Sequence[Recorded]], base: Side, head: Side, told: Callable[[int], None]
+async def replayed(  # noqa: PLR0913 - what is decided, by whom, who is told, and what may be left out
+    batches: AsyncIterable[Sequence[Recorded]],
+    base: Side,
+    head: Side,
+    told: Callable[[int], None],
+    *,
+    screen: Screen | None = None,
 ) -> Replay:
     """
     Return what `batches` of recorded decisions come to under two revisions; `told` hears how many are done.
 
-    Raises `OpaError` where an OPA does not answer or has another revision, and what `batches` raises.
+    With `screen` only those are decided that the change may concern. Raises `OpaError` where an OPA does not answer or
+    has another revision, `MisjudgedError` where the screen is wrong, and what `batches` raises.
     """
-    return await _Replaying(base, head, told).run(batches)
+    return await _Replaying(base, head, told, screen).run(batches)
 
 
 class _Replaying:
     """One replay on its way."""
 
-    def __init__(self, base: Side, head: Side, told: Callable[[int], None]) -> None:
+    def __init__(self, base: Side, head: Side, told: Callable[[int], None], screen: Screen | None) -> None:
         self._base = base
         self._head = head
         self._told = told
+        self._screen = screen
         self._timed = base.reads_time or head.reads_time
         self._tally = Tally()
         self._asked: Remembered[_Question] = Remembered(REMEMBERED)
@@ -139,56 +156,86 @@ class _Replaying:
             return self._tally.leave("undocumented")
         try:
             key = _key(recorded.document, timed=self._timed)
-            question = self._asked.find(key) or self._question(key, recorded.document, batch)
+            question = self._asked.find(key) or self._question(key, recorded, batch)
         except ValueError:
             return self._tally.leave("unreadable")
         self._tally.keep(recorded.time)
         batch.records.append((recorded, question))
         return None
 
-    def _question(self, key: bytes, document: bytes, batch: _Batch) -> _Question:
-        known, filled = as_known(document)
+    def _question(self, key: bytes, recorded: Recorded, batch: _Batch) -> _Question:
+        known, filled = as_known(recorded.document)
         self._tally.distinct += 1
         self._tally.filled += filled
-        question = _Question(known)
+        rules = self._rules(known, recorded)
+        question = _Question(known, rules, rules is not None and int.from_bytes(key[:4]) % SAMPLE == 0)
         self._asked.keep(key, question)
         batch.questions.append(question)
-        batch.size += len(document)
+        batch.weight += question.weight
+        if question.weight:
+            batch.size += len(recorded.document)
+        else:
+            question.document = {}
         return question
 
+    def _rules(self, document: dict[str, Any], recorded: Recorded) -> tuple[str, ...] | None:
+        # What was undecided may be so again, under both revisions: that is told as well.
+        if self._screen is None or document["tree"] is not True or recorded.verdict == "error":
+            return None
+        kind = document["request"]["kind"]
+        return self._screen.of(kind["group"], kind["kind"])
+
     async def _decide(self, batch: _Batch) -> None:
-        """Have both revisions decide on what is new in a batch."""
-        documents = [each.document for each in batch.questions]
+        """Have both revisions decide on what is new in a batch and may be decided otherwise."""
+        asked = [(each, each.rules) for each in batch.questions if each.rules is not None]
+        compared = [(each, rules) for each, rules in asked if rules]
+        same = await alike(self._base, self._head, [(each.document, rules) for each, rules in compared])
+        for (question, _), found in zip(compared, same, strict=True):
+            question.alike = found
+        for question, rules in asked:
+            question.alike |= not rules
+        left = [each for each in batch.questions if each.sampled or not each.alike]
+        documents = [each.document for each in left]
         before, after = await asyncio.gather(
-            _decided(self._base, "base", documents), _decided(self._head, "head", documents)
+            decided(self._base, "base", documents), decided(self._head, "head", documents)
         )
-        for question, one, other in zip(batch.questions, before, after, strict=True):
+        for question, one, other in zip(left, before, after, strict=True):
             question.outcomes = (one, other)
 
     async def _finish(self, batch: _Batch, task: "asyncio.Task[None]") -> None:
         """Count what came of a batch, after all before it."""
         await task
         for question in batch.questions:
-            question.found = self._found(question)
+            self._put(question)
         for recorded, question in batch.records:
             self._count(recorded, question)
         for question in batch.questions:
             question.document, question.outcomes = {}, None
         self._told(self._tally.records)
 
-    def _found(self, question: _Question) -> _Found:
+    def _put(self, question: _Question) -> None:
+        """Put together what came of a document."""
+        if question.alike:
+            self._tally.screened += bool(question.rules)
+            self._tally.untouched += not question.rules
         if question.outcomes is None:
-            raise RuntimeError("a batch was put together before it was decided")
+            return
         before, after = question.outcomes
+        if question.alike:
+            self._tally.sampled += 1
+            if before != after:
+                raise MisjudgedError
         undecided = bool(before.reason and after.reason)
         found = _Found(before.verdict, before.rules, difference_of(before, after), undecided)
         # There are few different ones: one object for all that are alike.
-        return self._same.setdefault(found, found)
+        question.found = self._same.setdefault(found, found)
 
     def _count(self, recorded: Recorded, question: _Question) -> None:
         found = question.found
         if found is None:
-            raise RuntimeError("a record was counted before its document was decided")
+            if not question.alike:
+                raise RuntimeError("a record was counted before its document was decided")
+            return
         self._tally.otherwise += (recorded.verdict, frozenset(recorded.rules)) != (found.verdict, found.rules)
         self._tally.undecided += found.undecided
         if found.difference is None:
@@ -214,33 +261,3 @@ def _timeless(document: bytes) -> bytes:
         case {"request": dict(request)}:
             request.pop("time", None)
     return orjson.dumps(read)
-
-
-async def _decided(side: Side, name: str, documents: Sequence[Mapping[str, Any]]) -> list[Outcome]:
-    answers = await decide_many(side.opa, documents, side.policies, seconds=SECONDS)
-    return [outcome_of(await _sure(side, name, *each)) for each in zip(documents, answers, strict=True)]
-
-
-async def _sure(
-    side: Side, name: str, document: Mapping[str, Any], answer: Decision | NoDecisionError
-) -> Decision | NoDecisionError:
-    """Return an answer that is about the document and not about its OPA; raises `OpaError` where that is in trouble."""
-    if isinstance(answer, NoDecisionError) and answer.cause == "revision" and answer.retry:
-        # Undefined for this document, or by an OPA that has just come back without its rules: asked again, with them.
-        await whole(side, name)
-        (answer,) = await decide_many(side.opa, [document], side.policies, seconds=SECONDS)
-    if isinstance(answer, NoDecisionError) and answer.cause in {"unreachable", "late"}:
-        raise _unsure(name, answer)
-    return answer
-
-
-async def whole(side: Side, name: str) -> None:
-    """Make sure that an OPA has all of its rules; raises `OpaError`."""
-    try:
-        await probe(side.opa, side.policies, seconds=SECONDS)
-    except NoDecisionError as error:
-        raise _unsure(name, error) from error
-
-
-def _unsure(name: str, error: NoDecisionError) -> OpaError:
-    return OpaError(f"the {name} revision could not decide all that was recorded: {error}; there is no replay")

@@ -91,8 +91,10 @@ class Replay:
 
     Of all `records` those are left out that `unused` counts; the rest was decided again, on `distinct` documents, of
     which `filled` lacked what this version records. `first` and `last` are their times, empty where there is none.
-    `otherwise` counts those that the base decides in another way than was recorded, `undecided` those on which neither
-    revision decides. `flips` have another verdict, the `reruled` the same one by other rules.
+    Of the distinct documents `untouched` are those that no rule that changed looks at, and `screened` those on which
+    the ones that did find the same under both: only `sampled` of either were decided as a whole. `otherwise` counts
+    those that the base decides in another way than was recorded, `undecided` those on which neither revision decides,
+    both among what was decided as a whole. `flips` have another verdict, the `reruled` the same one by other rules.
     """
 
     base: str
@@ -101,6 +103,9 @@ class Replay:
     unused: dict[Unused, int] = field(default_factory=dict)
     distinct: int = 0
     filled: int = 0
+    untouched: int = 0
+    screened: int = 0
+    sampled: int = 0
     first: str = ""
     last: str = ""
     otherwise: int = 0
@@ -127,6 +132,9 @@ class Tally:
         self.records = 0
         self.distinct = 0
         self.filled = 0
+        self.untouched = 0
+        self.screened = 0
+        self.sampled = 0
         self.otherwise = 0
         self.undecided = 0
         self._times = ("", "")
@@ -166,6 +174,9 @@ class Tally:
             unused=dict(self._unused),
             distinct=self.distinct,
             filled=self.filled,
+            untouched=self.untouched,
+            screened=self.screened,
+            sampled=self.sampled,
             first=first,
             last=last,
             otherwise=self.otherwise,

@@ -6,14 +6,31 @@
 # related_resources:
 #   - ref: https://www.openpolicyagent.org/docs/policy-language#with-keyword
 # schemas:
-#   - input: {type: object, properties: {documents: {type: array}}}
+#   - input: {type: object, properties: {documents: {type: array}, rules: {type: array}}}
 # entrypoint: true
 package portcullis.batch
 
+import data.portcullis.shipped
 import data.portcullis.validate
 
 # Whole, not piece by piece: no other file can put a decision of its own among them.
 decisions := {index: decision |
 	some index, document in input.documents
 	decision := validate.decision with input as document
+}
+
+# METADATA
+# description: >-
+#   What some rules find on each document, those that `input.rules` has at its place, each by its folders: a replay
+#   compares it under two revisions. It is written as Rego, where a set is no list as it would be in JSON; of a rule that
+#   finds nothing at all, not even an empty set, there is none.
+# entrypoint: true
+denials := {"revision": shipped.revision, "found": found}
+
+found := {index: sets |
+	some index, document in input.documents
+	sets := [written |
+		some [category, name] in input.rules[index]
+		written := sprintf("%v", [data.portcullis.rules[category][name].deny]) with input as document
+	]
 }

@@ -37,3 +37,25 @@ test_deny_nothing_goes_from_one_to_the_next if {
 test_deny_empty_document if {
 	batch.decisions == {} with input as {}
 }
+
+policy_rule := ["rbac", "namespace_policy"]
+
+found(documents, rules) := answer if {
+	answer := batch.denials with input as {"documents": documents, "rules": rules}
+		with data.system.bundles as fixtures.bundles
+}
+
+test_allow_what_rules_find_is_by_document if {
+	answer := found([asked, refused, asked], [[policy_rule], [policy_rule, ["rbac", "tenancy"]], []])
+	answer.revision == "r1"
+	answer.found[0] == ["set()"]
+	count(answer.found[1]) == 2
+	contains(answer.found[1][0], `"rule": "rbac/namespace-policy"`)
+	startswith(answer.found[1][0], "{{")
+	answer.found[1][1] == "set()"
+	answer.found[2] == []
+}
+
+test_deny_a_rule_that_is_not_there_finds_nothing if {
+	found([asked], [[["rbac", "gone"], policy_rule]]).found == {0: ["set()"]}
+}
