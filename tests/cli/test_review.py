@@ -148,6 +148,23 @@ def test_what_violates_a_rule_already_is_narrowed_and_not_widened(made: Reposito
     assert "enforce guardrail/from-anywhere" in told(widened, "manifests")
 
 
+@pytest.mark.parametrize(
+    ("narrow", "wide"),
+    [
+        pytest.param("0.0.0.0/1}}], ports: [{port: 80}]}", "0.0.0.0/1}}]}", id="ports"),
+        pytest.param("spec: {podSelector: {matchLabels: {app: web}},", "spec: {podSelector: {},", id="pods"),
+    ],
+)
+def test_what_is_widened_in_the_same_words_is_new(made: Repository, narrow: str, wide: str) -> None:
+    """What the message does not tell of, the ports say, counts as well."""
+    made.write(deploy__old_yaml=OLD.replace(wide, narrow))
+    assert narrow in (made.folder / "deploy/old.yaml").read_text()
+    made.commit()
+    made.write(deploy__old_yaml=OLD)
+    done = review(made, "--base", "HEAD", "--manifests", "deploy", "-o", "json")
+    assert (done.returncode, told(done, "manifests")[:1]) == (1, ["enforce guardrail/from-anywhere"])
+
+
 def test_a_part_that_cannot_be_done_hides_no_other(made: Repository) -> None:
     """A manifest that kubectl does not read is told with its line, and all else is judged."""
     edit(made, "tenancy/tenants.yaml", *SHOP)
