@@ -1,7 +1,7 @@
 """The four questions of a review, each asked of both sides."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,10 +14,11 @@ from webhook.proposal.checking import Checking
 from webhook.proposal.manifests import NAME as MANIFESTS
 from webhook.proposal.manifests import TITLE as MANIFESTS_TITLE
 from webhook.proposal.manifests import Written, judge_manifests
-from webhook.proposal.part import Part, not_applicable, not_done
+from webhook.proposal.part import Part, Remark, judged, not_applicable, not_done
 from webhook.proposal.rego import judge_rego
 from webhook.proposal.revisions import Side, changed
 from webhook.proposal.tenancy import Ruled, judge_tenancy
+from webhook.proposal.watched import lost
 
 Tell = Callable[[str], None]
 UNCHANGED = "the same on both sides"
@@ -48,8 +49,11 @@ async def rego(_: Asked, sides: Ready, tell: Tell) -> Part:
         return not_applicable(gate.NAME, gate.TITLE, "the bundled rules, unchanged")
     if _same(sides, folder):
         return not_applicable(gate.NAME, gate.TITLE, UNCHANGED)
+    less = tuple(_less(sides))
     if not sides.compared.head.has(folder):
-        return not_applicable(gate.NAME, gate.TITLE, f"{folder} is gone, so the bundled rules count")
+        said = f"{folder} is gone, so the bundled rules count"
+        gone = Remark("rego/watched", "warn", said, folder, mark="bundled")
+        return Part(gate.NAME, gate.TITLE, judged((gone, *less)), said, (gone, *less))
     tell("judging the Rego")
     before = sides.compared.base.root / folder
     report = await judge_rego(
@@ -58,7 +62,16 @@ async def rego(_: Asked, sides: Ready, tell: Tell) -> Part:
         base=before if before.is_dir() else None,
         told=lambda what: tell(f"judging the Rego: {what}"),
     )
-    return gate.judge_report(report, folder)
+    part = gate.judge_report(report, folder)
+    remarks = (*part.remarks, *less)
+    return replace(part, remarks=remarks, state=judged(remarks))
+
+
+def _less(sides: Ready) -> Iterator[Remark]:
+    """Yield what the rules look at no more; of a side that cannot be asked another part says so."""
+    if sides.base and sides.head:
+        policies = (each.bundle.policies for each in (sides.base, sides.head))
+        yield from lost(*policies, (sides.base.catalogue, sides.head.catalogue))
 
 
 async def replay(asked: Asked, sides: Ready, tell: Tell) -> Part:
