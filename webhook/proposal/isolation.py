@@ -21,7 +21,7 @@ Packages = Mapping[str, tuple[str, ...]]
 
 
 async def isolation_findings(tool: RegoTool, folder: Path) -> list[RegoFinding]:
-    """Return what looks at data that is not served, and the tests in the packages of others; all of it can be parsed."""
+    """Return what looks at data that is not served, and tests in the packages of others; all of it has to parse."""
     modules, tests = list(modules_of(folder)), list(modules_of(folder, tests=True))
     trees = {file: await _tree(tool, folder, file) for file in (*modules, *tests)}
     packages = {file: _package(tree) for file, tree in trees.items()}

@@ -177,7 +177,7 @@ def nodes(tree: Any) -> Iterator[Node]:
 
 
 def uses(node: Node) -> Iterator[tuple[str, ...]]:
-    """Yield the path below `data` that a node is, as far as it is spelled out; nothing where it is no such reference."""
+    """Yield the path below `data` that a node is, as far as it is spelled out; nothing where it is no reference."""
     if node.get("type") != "ref" or not node["value"] or node["value"][0].get("value") != "data":
         return
     path = []

@@ -26,7 +26,12 @@ def _line(note: Note, root: Path | None) -> str:
     if note.spot:
         file = str(relative(note.spot.file, root) or note.spot.file)
         where = {"line": note.spot.line, "col": note.spot.column}
-        properties = {"file": file, **{key: str(value) for key, value in where.items() if value}, **properties}
+        # A name with a line break or an escape is no name that GitHub could show the line of.
+        properties = {
+            "file": one_line(file),
+            **{key: str(value) for key, value in where.items() if value},
+            **properties,
+        }
     told = ",".join(f"{key}={_property(value)}" for key, value in properties.items())
     return f"::{_COMMANDS[note.level]} {told}::{_data(one_line(note.message, longest=LONGEST))}"
 
