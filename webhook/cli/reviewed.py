@@ -33,6 +33,10 @@ PAGES: Mapping[str, tuple[str, str]] = {
         "A recorded decision would come out otherwise",
         "See that those whom it would have met are meant, above all where what was refused would pass.",
     ),
+    "replay/records": (
+        "The change brings the records that it is judged by",
+        "Give --history a URL, or a file of CI's.",
+    ),
     "replay/note": ("Something is to be known of the replay", ""),
     "tenancy/rights": ("A subject gains or loses rights", "See that those who gain are meant."),
     "tenancy/rules": ("A role gains or loses rights by the rules", "See that whoever holds the role is meant."),

@@ -1,5 +1,6 @@
 """The four questions of a review, each asked of both sides."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -11,14 +12,17 @@ from webhook.cli.reviewsides import Ready, Rules
 from webhook.errors import PolicyError
 from webhook.proposal import flips, gate, tenancy
 from webhook.proposal.checking import Checking
+from webhook.proposal.git import repository
 from webhook.proposal.manifests import NAME as MANIFESTS
 from webhook.proposal.manifests import TITLE as MANIFESTS_TITLE
 from webhook.proposal.manifests import Written, judge_manifests
 from webhook.proposal.part import Part, Remark, judged, not_applicable, not_done
+from webhook.proposal.records import rewritten
 from webhook.proposal.rego import judge_rego
 from webhook.proposal.revisions import Side, changed
 from webhook.proposal.tenancy import Ruled, judge_tenancy
 from webhook.proposal.watched import lost
+from webhook.settings import environment
 
 Tell = Callable[[str], None]
 UNCHANGED = "the same on both sides"
@@ -87,7 +91,18 @@ async def replay(asked: Asked, sides: Ready, tell: Tell) -> Part:
         return not_applicable(flips.NAME, flips.TITLE, played.skipped)
     if played.replay is None:
         return not_done(flips.NAME, flips.TITLE, played.failed)
-    return flips.judge_replay(played.replay, played.notes, told=played.as_json())
+    part = flips.judge_replay(played.replay, played.notes, told=played.as_json())
+    return await asyncio.to_thread(_trusted, part, asked, sides)
+
+
+def _trusted(part: Part, asked: Asked, sides: Ready) -> Part:
+    """Return a replay with a finding where the change wrote what was replayed."""
+    git = repository(asked.here, environment())
+    if not asked.history or not rewritten(git, sides.compared.commit, asked.history):
+        return part
+    said = "the records are part of the change, so who proposes it says what was recorded: have them from elsewhere"
+    remarks = (*part.remarks, Remark("replay/records", "warn", said, flips.NAME, mark="changed"))
+    return replace(part, remarks=remarks, state=judged(remarks))
 
 
 async def tree(_: Asked, sides: Ready, tell: Tell) -> Part:
