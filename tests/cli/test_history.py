@@ -328,9 +328,10 @@ def test_a_namespaces_last_owner_is_told_of_a_move(tmp_path: Path) -> None:
 
     async def run() -> None:
         async with opened(url) as store:
-            await store.append([entry(denied(1, tenants=(*REFUNDS, *CHECKOUT)))])
+            await store.append([entry(denied(1, tenants=(*REFUNDS, *CHECKOUT), reason="refunds-dev is slow"))])
 
     asyncio.run(run())
     who = ("--as", "ada", "--as-group", "checkout-team", "--tenancy", ACME)
     [found] = objects(told(url, "decisions", "-o", "json", *who))
-    assert (found["messages"], found["tenants"]) == ([], ["Workspace/checkout"])
+    assert (found["messages"], found["tenants"], found["reason"]) == ([], ["Workspace/checkout"], "")
+    assert "refunds" not in told(url, "decisions", *who)

@@ -148,6 +148,23 @@ def test_what_violates_a_rule_already_is_narrowed_and_not_widened(made: Reposito
     assert "enforce guardrail/from-anywhere" in told(widened, "manifests")
 
 
+@pytest.mark.parametrize(
+    ("narrow", "wide"),
+    [
+        pytest.param("0.0.0.0/1}}], ports: [{port: 80}]}", "0.0.0.0/1}}]}", id="ports"),
+        pytest.param("spec: {podSelector: {matchLabels: {app: web}},", "spec: {podSelector: {},", id="pods"),
+    ],
+)
+def test_what_is_widened_in_the_same_words_is_new(made: Repository, narrow: str, wide: str) -> None:
+    """What the message does not tell of, the ports say, counts as well."""
+    made.write(deploy__old_yaml=OLD.replace(wide, narrow))
+    assert narrow in (made.folder / "deploy/old.yaml").read_text()
+    made.commit()
+    made.write(deploy__old_yaml=OLD)
+    done = review(made, "--base", "HEAD", "--manifests", "deploy", "-o", "json")
+    assert (done.returncode, told(done, "manifests")[:1]) == (1, ["enforce guardrail/from-anywhere"])
+
+
 def test_a_part_that_cannot_be_done_hides_no_other(made: Repository) -> None:
     """A manifest that kubectl does not read is told with its line, and all else is judged."""
     edit(made, "tenancy/tenants.yaml", *SHOP)
@@ -181,6 +198,33 @@ def test_what_a_pull_request_links_to_outside_is_not_told(made: Repository, tmp_
     done = review(made, "--base", "HEAD", *FOLDERS, "-o", "json")
     assert (done.returncode, told(done, "manifests")) == (1, ["warn proposal/manifests"])
     assert "hunter2" not in done.stdout + done.stderr
+
+
+def test_folders_that_are_only_pointed_to_are_told(made: Repository) -> None:
+    """A submodule or a link to a folder is not read, so nobody can say that nothing is wrong in it."""
+    made.write(hidden__wide_yaml=WIDE)
+    (made.folder / "deploy/more").symlink_to("../hidden")
+    (made.folder / "tenancy/more").symlink_to("../hidden")
+    inner = new_repository(made.folder / "deploy/inner", dict(os.environ))
+    inner.write(wide_yaml=WIDE)
+    inner.commit()
+    done = review(made, "--base", "HEAD", *FOLDERS, "-o", "json")
+    assert (done.returncode, told(done, "tenancy")) == (1, ["warn proposal/tenancy"])
+    assert told(done, "manifests") == ["warn proposal/manifests"] * 2
+    assert "deploy/more is left out: it is a link to the folder ../hidden" in done.stdout
+    made.commit()
+    same = review(made, "--base", "HEAD", *FOLDERS, "-o", "json")
+    assert (same.returncode, same.stderr) == (0, "")
+
+
+def test_a_folder_that_becomes_a_link_is_told(made: Repository) -> None:
+    """What is named and no longer there by itself is not what nobody objects to."""
+    made.git("mv", "deploy", "moved")
+    made.write(moved__wide_yaml=WIDE)
+    (made.folder / "deploy").symlink_to("moved")
+    made.git("add", "-A")
+    done = review(made, "--base", "HEAD", "--manifests", "deploy", "-o", "json")
+    assert (done.returncode, told(done, "manifests")[-1]) == (1, "warn proposal/manifests")
 
 
 def test_what_somebody_named_is_text_in_every_form(made: Repository, tmp_path: Path) -> None:
@@ -276,6 +320,13 @@ def test_what_was_refused_and_would_pass_fails_always(ruled: Repository, history
     gate = found["parts"]["rego"]
     assert gate["state"] == "findings"
     assert {each["file"] for each in gate["findings"] if each["file"]} <= {RULE, RULE.replace(".rego", "_test.rego")}
+
+
+def test_rules_that_are_gone_are_told(ruled: Repository) -> None:
+    """The bundled ones take their place, which refuse less than those of this organization may."""
+    shutil.rmtree(ruled.folder / "policies_rego")
+    done = review(ruled, "--base", "HEAD", "-o", "json")
+    assert (done.returncode, told(done, "rego")) == (1, ["warn rego/watched"])
 
 
 def test_rules_that_call_out_decide_nothing(ruled: Repository, history: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from tests.proposal.small import RULE, TESTS, change, write_small
 from webhook.errors import PolicyError
 from webhook.proposal.changed import touched
+from webhook.proposal.equivalents import new_reasons
 from webhook.proposal.killing import kill
 from webhook.proposal.mutants import Mutant, mutants_of
 from webhook.proposal.rego import RegoReport, judge_rego
@@ -238,6 +239,17 @@ def test_a_reason_excuses_a_survivor(small: Path, opa_binary: Path) -> None:
     report = judged(small, opa_binary)
     assert (report.findings, report.survivors, report.equivalents) == ((), (), 1)
     assert report.mutants == report.killed
+
+
+def test_a_new_reason_is_told(small: Path, tmp_path: Path, opa_binary: Path) -> None:
+    """Who reviews a change reads what it excuses; what the base excuses already is not told again."""
+    base = write_small(tmp_path / "base")
+    change(small, RULE, *LAX)
+    change(small, "equivalent.yaml", "", ENTRY)
+    [reason] = asyncio.run(judge_rego(small, opa_binary, base=base, told=lambda _: None)).excuses
+    assert reason.endswith("for: root is never asked about in these tests, say.")
+    change(base, "equivalent.yaml", "", ENTRY)
+    assert new_reasons(small, base) == ()
 
 
 STALE = {

@@ -55,6 +55,27 @@ DEFECTS: dict[str, tuple[str, str, str, tuple[str, str, int], str]] = {
         "undefined function http.send",
     ),
     "the clock": (RULE, CONDITION, "\ttime.now_ns() > 0\n\tnot known\n", ("check", RULE, 13), "time.now_ns"),
+    "a test that tells a mutant": (
+        TESTS,
+        "test_allow_known if small.deny == set()",
+        "test_deny_any_mutant if not data.mutant.id\n\ntest_allow_known if small.deny == set()",
+        ("layout", TESTS, 9),
+        "it looks at data.mutant.id",
+    ),
+    "all data": (
+        RULE,
+        CONDITION,
+        "\tnot data[input.user.name].id\n\tnot known\n",
+        ("layout", RULE, 13),
+        "it looks at data,",
+    ),
+    "a test file that adds to a rule": (
+        TESTS.replace("small_test", "more_test"),
+        "",
+        'package portcullis.rules.demo.small\n\nother if input.user.name == "zed"\n',
+        ("layout", TESTS.replace("small_test", "more_test"), 0),
+        "it adds to package portcullis.rules.demo.small",
+    ),
     "a test that calls out": (
         TESTS,
         'by("DELETE", "zed")',

@@ -114,19 +114,19 @@ def as_json(row: Row, sight: Sight) -> dict[str, Any]:
 
 def _text_line(sight: Sight) -> Callable[[Row], None]:
     page = Page()
-    del sight
 
     def write(row: Row) -> None:
-        page.line(_line(row), STYLES.get(row.verdict, ""))
+        page.line(_line(row, whole=sight.sees_all_of(row.tenants)), STYLES.get(row.verdict, ""))
 
     return write
 
 
-def _line(row: Row) -> str:
+def _line(row: Row, *, whole: bool) -> str:
     place = f"{row.namespace}/{row.name}" if row.namespace else row.name
     notes = [", ".join(row.rules)]
     notes += [word for word, said in (("dry run", row.dry_run), ("break-glass", row.break_glass)) if said]
-    notes += [row.reason] if row.reason else []
+    # As in JSON: it may name what only some of its tenants may see.
+    notes += [row.reason] if row.reason and whole else []
     said = "; ".join(each for each in notes if each)
     line = f"{row.time[:23]}Z  {row.verdict:5}  {row.user}  {row.operation} {row.kind} {place}"
     return one_line(f"{line}  {said}  {row.decision_id}".replace("    ", "  "))

@@ -27,9 +27,15 @@ PAGES: Mapping[str, tuple[str, str]] = {
     "rego/tests": ("The tests of the rules pass", "Mend the rule, or the test that says otherwise."),
     "rego/coverage": ("The tests of a rule run all of it", "Test what no test runs."),
     "rego/mutation": ("A test notices what changes in a rule", "Test what may be changed without a test failing."),
+    "rego/watched": ("A rule goes, or looks at less", "See that what it refused there may pass."),
+    "rego/excused": ("A survivor of the mutants is excused", "See that the reason holds for every document."),
     "replay/flip": (
         "A recorded decision would come out otherwise",
         "See that those whom it would have met are meant, above all where what was refused would pass.",
+    ),
+    "replay/records": (
+        "The change brings the records that it is judged by",
+        "Give --history a URL, or a file of CI's.",
     ),
     "replay/note": ("Something is to be known of the replay", ""),
     "tenancy/rights": ("A subject gains or loses rights", "See that those who gain are meant."),

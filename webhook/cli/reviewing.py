@@ -52,19 +52,20 @@ class _Answering:
             part = await question(self.asked, self.sides, self.tell)
         except PortcullisError as error:
             part = not_done(name, title, str(error).replace(f"{self.sides.compared.head.root}/", ""))
-        if part.state == "not applicable":
-            return part
-        return part.with_warnings(tuple(self._warnings(name)))
+        return part.with_warnings(tuple(self._warnings(name, part)))
 
-    def _warnings(self, name: str) -> Iterator[str]:
+    def _warnings(self, name: str, part: Part) -> Iterator[str]:
         """Yield what of the files of a part is not looked at."""
         folders = self.sides.folders
         own = {"rego": (folders.policies,), "tenancy": (folders.tenancy,), "manifests": folders.manifests}.get(name, ())
-        for side in (self.sides.compared.base, self.sides.compared.head):
-            for line in side.warnings:
-                if any(line.startswith((f"{each}/", f"'{each}/")) or each in {"", "."} for each in own):
-                    yield f"{line} ({side.name})"
-        if self.sides.doubt and name in {"tenancy", "manifests"}:
+        compared = self.sides.compared
+        told = [(line, side) for side in (compared.base, compared.head) for line in side.warnings]
+        # What was left out before is as it was.
+        told += [(line, compared.head) for line in sorted(compared.head.elsewhere - compared.base.elsewhere)]
+        for line, side in told:
+            if any(line.startswith((f"{each}/", f"{each} ", f"'{each}/")) or each == "." for each in own if each):
+                yield f"{line} ({side.name})"
+        if self.sides.doubt and name in {"tenancy", "manifests"} and part.state != "not applicable":
             yield f"the rules of the base cannot be asked, so those of the working tree stand in: {self.sides.doubt}"
 
 

@@ -1,7 +1,8 @@
 """The four questions of a review, each asked of both sides."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,13 +12,17 @@ from webhook.cli.reviewsides import Ready, Rules
 from webhook.errors import PolicyError
 from webhook.proposal import flips, gate, tenancy
 from webhook.proposal.checking import Checking
+from webhook.proposal.git import repository
 from webhook.proposal.manifests import NAME as MANIFESTS
 from webhook.proposal.manifests import TITLE as MANIFESTS_TITLE
 from webhook.proposal.manifests import Written, judge_manifests
-from webhook.proposal.part import Part, not_applicable, not_done
+from webhook.proposal.part import Part, Remark, judged, not_applicable, not_done
+from webhook.proposal.records import rewritten
 from webhook.proposal.rego import judge_rego
 from webhook.proposal.revisions import Side, changed
 from webhook.proposal.tenancy import Ruled, judge_tenancy
+from webhook.proposal.watched import lost
+from webhook.settings import environment
 
 Tell = Callable[[str], None]
 UNCHANGED = "the same on both sides"
@@ -48,8 +53,11 @@ async def rego(_: Asked, sides: Ready, tell: Tell) -> Part:
         return not_applicable(gate.NAME, gate.TITLE, "the bundled rules, unchanged")
     if _same(sides, folder):
         return not_applicable(gate.NAME, gate.TITLE, UNCHANGED)
+    less = tuple(_less(sides))
     if not sides.compared.head.has(folder):
-        return not_applicable(gate.NAME, gate.TITLE, f"{folder} is gone, so the bundled rules count")
+        said = f"{folder} is gone, so the bundled rules count"
+        gone = Remark("rego/watched", "warn", said, folder, mark="bundled")
+        return Part(gate.NAME, gate.TITLE, judged((gone, *less)), said, (gone, *less))
     tell("judging the Rego")
     before = sides.compared.base.root / folder
     report = await judge_rego(
@@ -58,7 +66,16 @@ async def rego(_: Asked, sides: Ready, tell: Tell) -> Part:
         base=before if before.is_dir() else None,
         told=lambda what: tell(f"judging the Rego: {what}"),
     )
-    return gate.judge_report(report, folder)
+    part = gate.judge_report(report, folder)
+    remarks = (*part.remarks, *less)
+    return replace(part, remarks=remarks, state=judged(remarks))
+
+
+def _less(sides: Ready) -> Iterator[Remark]:
+    """Yield what the rules look at no more; of a side that cannot be asked another part says so."""
+    if sides.base and sides.head:
+        policies = (each.bundle.policies for each in (sides.base, sides.head))
+        yield from lost(*policies, (sides.base.catalogue, sides.head.catalogue))
 
 
 async def replay(asked: Asked, sides: Ready, tell: Tell) -> Part:
@@ -74,7 +91,18 @@ async def replay(asked: Asked, sides: Ready, tell: Tell) -> Part:
         return not_applicable(flips.NAME, flips.TITLE, played.skipped)
     if played.replay is None:
         return not_done(flips.NAME, flips.TITLE, played.failed)
-    return flips.judge_replay(played.replay, played.notes, told=played.as_json())
+    part = flips.judge_replay(played.replay, played.notes, told=played.as_json())
+    return await asyncio.to_thread(_trusted, part, asked, sides)
+
+
+def _trusted(part: Part, asked: Asked, sides: Ready) -> Part:
+    """Return a replay with a finding where the change wrote what was replayed."""
+    git = repository(asked.here, environment())
+    if not asked.history or not rewritten(git, sides.compared.commit, asked.history):
+        return part
+    said = "the records are part of the change, so who proposes it says what was recorded: have them from elsewhere"
+    remarks = (*part.remarks, Remark("replay/records", "warn", said, flips.NAME, mark="changed"))
+    return replace(part, remarks=remarks, state=judged(remarks))
 
 
 async def tree(_: Asked, sides: Ready, tell: Tell) -> Part:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 STYLES = {"critical": "bold red", "high": "red", "medium": "yellow"}
 _INTRODUCTION = (
     (
-        "Every request is judged by those of these rules that look at its kind, each a folder of `policies_rego/portcullis/rules/`. What one "
+        "Every request is judged by those of these rules that look at its kind, each a folder of "
+        "`policies_rego/portcullis/rules/`. What one "
         "of them refuses is refused, unless the Organization softens that rule by `spec.enforcement` (rule id, "
         "`category/*` or `*`, each `enforce`, `warn` or `audit`; the nearest counts)."
     ),

@@ -64,6 +64,19 @@ def read_equivalents(folder: Path) -> tuple[Equivalent, ...]:
         raise PolicyError(f"{FILE}: {where}: {first['msg']}") from error
 
 
+def new_reasons(folder: Path, base: Path) -> tuple[str, ...]:
+    """Return what `folder` excuses and `base` does not; of a base whose list cannot be read, all."""
+    try:
+        known = read_equivalents(base)
+    except PolicyError:
+        known = ()
+    return tuple(_said(each) for each in read_equivalents(folder) if each not in known)
+
+
+def _said(each: Equivalent) -> str:
+    return f"no test has to notice {each.was} -> {each.now} in {each.rule} of {each.file}, for: {each.reason}"
+
+
 def excuse(listed: Sequence[Equivalent], judged: Sequence[Mutant], survivors: Sequence[Mutant]) -> Excused:
     """
     Return which of the survivors are listed.

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import asdict
 
+from webhook.proposal.equivalents import FILE
 from webhook.proposal.part import Part, Remark, judged
 from webhook.proposal.rego import RegoReport
 
@@ -28,6 +29,9 @@ def _remarks(report: RegoReport, folder: str) -> Iterator[Remark]:
         said = f"{each.message}{f' ({each.remedy})' if each.remedy else ''}"
         thing = each.file or folder
         yield Remark(f"rego/{each.check}", "enforce", said, thing, file, each.line, each.column)
+    # Who writes a reason is who changes the rule: somebody else has to read it.
+    for reason in report.excuses:
+        yield Remark("rego/excused", "warn", reason, FILE, f"{folder}/{FILE}")
 
 
 def _summary(report: RegoReport) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from webhook.errors import ManifestError, PortcullisError
 from webhook.proposal.part import Part, Remark, judged, not_done
 from webhook.proposal.reach import Landscape, differences, landscape
+from webhook.proposal.revisions import changed
 from webhook.tenancy.manifests import read_manifests
 from webhook.tenancy.tree import Tree
 
@@ -90,20 +91,19 @@ async def _fresh(before: Checked, after: Checked, base: Written, head: Written) 
     """
     Return what was not found before.
 
-    What is found of the same thing in other words is new where the rules would refuse the change from the one to the
-    other: what violates a rule may be narrowed, and not widened.
+    What is found of the same thing again is new where the rules would refuse the change from the one to the other: what
+    violates a rule may be narrowed, and not widened. The words need not tell: they say nothing of ports, say.
     """
-    known = {each.fingerprint: each for each in before.found}
-    reworded = {each.fingerprint for each in after.found if _says_otherwise(each, known.get(each.fingerprint))}
-    worse = set[str]()
-    if reworded:
+    known = {each.fingerprint for each in before.found}
+    worse = set[tuple[str, str]]()
+    if any(each.fingerprint in known for each in after.found) and _differ(base, head):
         change = await head.checked(base.paths())
-        worse = {each.fingerprint for each in change.found if each.action == "enforce"} & reworded
-    return tuple(each for each in after.found if each.fingerprint not in known or each.fingerprint in worse)
+        worse = {(each.rule, each.thing) for each in change.found if each.action == "enforce"}
+    return tuple(each for each in after.found if each.fingerprint not in known or (each.rule, each.thing) in worse)
 
 
-def _says_otherwise(now: Remark, was: Remark | None) -> bool:
-    return was is not None and (was.message, was.action) != (now.message, now.action)
+def _differ(base: Written, head: Written) -> bool:
+    return any(changed(base.root / each, head.root / each) for each in head.folders)
 
 
 async def _before(base: Written) -> tuple[Checked, tuple[Remark, ...]]:

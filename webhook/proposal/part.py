@@ -70,7 +70,11 @@ class Part:
     def with_warnings(self, lines: tuple[str, ...]) -> "Part":
         """Return the part with what else has to be known about it."""
         notes = tuple(Remark(f"proposal/{self.name}", "warn", line, self.name) for line in lines)
-        return replace(self, remarks=(*self.remarks, *notes)) if notes else self
+        if not notes:
+            return self
+        # What is not looked at is no part that there is nothing to ask about.
+        state: State = "not done" if self.state == "not done" else "findings"
+        return replace(self, state=state, remarks=(*self.remarks, *notes))
 
 
 def not_done(name: str, title: str, why: str, remarks: tuple[Remark, ...] = ()) -> Part:

@@ -16,7 +16,8 @@ from webhook.decision.bundle import Bundle, capabilities_of, read_policies
 from webhook.proposal.changed import touched
 from webhook.proposal.compiled import check_findings, format_findings, modules_of
 from webhook.proposal.conventions import layout_findings, metadata_findings
-from webhook.proposal.equivalents import FILE, excuse, read_equivalents
+from webhook.proposal.equivalents import FILE, excuse, new_reasons, read_equivalents
+from webhook.proposal.isolation import isolation_findings
 from webhook.proposal.killing import kill
 from webhook.proposal.mutants import Mutant
 from webhook.proposal.regoreport import CheckName, RegoCheck, RegoFinding, RegoReport, Survivor
@@ -51,7 +52,13 @@ async def judge_rego(  # noqa: PLR0913 - three of them are optional
     check = RegoCheck("mutation", mutated.findings)
     told(f"mutation: {mutated.killed} of {mutated.tried} killed")
     return RegoReport(
-        (*report.checks, check), report.coverage, mutated.tried, mutated.killed, mutated.survivors, mutated.excused
+        (*report.checks, check),
+        report.coverage,
+        mutated.tried,
+        mutated.killed,
+        mutated.survivors,
+        mutated.excused,
+        new_reasons(folder, base) if base else (),
     )
 
 
@@ -87,7 +94,7 @@ async def _judge(
     # What only the strict check refuses keeps no test from running.
     runs = await _compiles(tool, folder)
     add("metadata", await _metadata(tool, folder, bundle, parsed=parsed))
-    add("layout", layout_findings(folder, bundle))
+    add("layout", [*layout_findings(folder, bundle), *(await isolation_findings(tool, folder) if parsed else ())])
     results: Results | None = None
     if runs:
         results = await run_tests(tool, folder)

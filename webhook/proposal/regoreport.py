@@ -68,7 +68,7 @@ class RegoReport:
 
     `coverage` is in percent, of all files together; 0 where the tests could not be run. `mutants` is how many were
     tried, `killed` how many of them a test noticed; `survivors` are the others. `equivalents` is how many a written
-    reason excuses, which are no part of `mutants`.
+    reason excuses, which are no part of `mutants`; `excuses` are the reasons that the base does not have.
     """
 
     checks: tuple[RegoCheck, ...]
@@ -77,6 +77,7 @@ class RegoReport:
     killed: int
     survivors: tuple[Survivor, ...]
     equivalents: int = 0
+    excuses: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from webhook.errors import ProposalError
+from webhook.proposal.elsewhere import in_revision, in_working_tree
 from webhook.proposal.git import Git
 
 MOST_FILES = 20_000
@@ -28,11 +29,16 @@ _REMOTE = re.compile(r"(?:refs/remotes/)?(?P<remote>[\w.-]+)/(?P<branch>[\w./-]+
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One side of a change: its files lie under `root` by their paths relative to the folder that is reviewed."""
+    """
+    One side of a change: its files lie under `root` by their paths relative to the folder that is reviewed.
+
+    `warnings` say what is left out, `elsewhere` which folders are that git points to and does not hold.
+    """
 
     root: Path
     name: str
     warnings: tuple[str, ...] = ()
+    elsewhere: frozenset[str] = frozenset()
 
     def has(self, folder: str) -> bool:
         """Say whether there is anything in `folder`."""
@@ -91,7 +97,10 @@ def lay_out(git: Git, revision: str, folders: Sequence[str], scratch: Path) -> C
         return Compared(Side(base, revision), Side(head, "the working tree"), commit)
     lost = tuple(_lay_revision(git, commit, folders, base))
     refused = tuple(_lay_working_tree(git, folders, head))
-    return Compared(Side(base, revision, lost), Side(head, "the working tree", refused), commit)
+    prefix = git.knows("rev-parse", "--show-prefix")
+    before = in_revision(git, commit, [_at(prefix, each) for each in folders])
+    after = in_working_tree(git, folders)
+    return Compared(Side(base, revision, lost, before), Side(head, "the working tree", refused, after), commit)
 
 
 def _wanted(path: str) -> bool:

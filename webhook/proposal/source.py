@@ -90,7 +90,7 @@ async def read_module(tool: RegoTool, folder: Path, file: str) -> Module:
             text,
             tuple(each["value"] for each in tree["package"]["path"][1:]),
             tuple(reader.line(each) for each in tree.get("imports") or ()),
-            frozenset(_uses(tree)),
+            frozenset(path for node in nodes(tree) for path in uses(node)),
             tuple(map(reader.definition, tree.get("rules") or ())),
         )
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
@@ -176,14 +176,13 @@ def nodes(tree: Any) -> Iterator[Node]:
             yield from nodes(each)
 
 
-def _uses(tree: Any) -> Iterator[tuple[str, ...]]:
-    """Yield the path below `data` of each reference, as far as it is spelled out."""
-    for node in nodes(tree):
-        if node.get("type") != "ref" or not node["value"] or node["value"][0].get("value") != "data":
-            continue
-        path = []
-        for each in node["value"][1:]:
-            if each["type"] != "string":
-                break
-            path.append(each["value"])
-        yield tuple(path)
+def uses(node: Node) -> Iterator[tuple[str, ...]]:
+    """Yield the path below `data` that a node is, as far as it is spelled out; nothing where it is no reference."""
+    if node.get("type") != "ref" or not node["value"] or node["value"][0].get("value") != "data":
+        return
+    path = []
+    for each in node["value"][1:]:
+        if each["type"] != "string":
+            break
+        path.append(each["value"])
+    yield tuple(path)

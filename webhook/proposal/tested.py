@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -90,7 +91,7 @@ def _one_sided(folder: Path) -> Iterator[RegoFinding]:
 def _tests(text: str) -> Iterator[tuple[str, str, int]]:
     """Yield the text, the name and the line of each test."""
     begins = [match.start() for match in re.finditer(r"^test_", text, re.MULTILINE)]
-    for begin, end in zip(begins, [*begins[1:], len(text)], strict=True):
+    for begin, end in pairwise([*begins, len(text)]):
         body = text[begin:end]
         yield body, body[: re.search(r"\W|$", body).start()], text.count("\n", 0, begin) + 1  # type: ignore[union-attr]
 

@@ -65,6 +65,12 @@ def test_no_message_forges_one() -> None:
     assert written.encode()
 
 
+def test_no_name_controls_a_terminal(tmp_path: Path) -> None:
+    """A log of CI is shown on one."""
+    written = github([Note("a/b", "error", "m", ("t",), "", Spot(tmp_path / "a\x1b[31m.yaml"))], root=tmp_path)
+    assert "file=a\ufffd[31m.yaml" in written
+
+
 def test_half_a_character_in_a_name_can_be_written(tmp_path: Path) -> None:
     """A file's name on Linux need not be text."""
     assert github([Note("a/b", "error", "m", ("t",), "", Spot(tmp_path / "a\udcff.yaml"))], root=tmp_path).encode()

@@ -8,7 +8,7 @@ escaped, https://github.com/actions/toolkit/blob/main/packages/core/src/command.
 from collections.abc import Iterable
 from pathlib import Path
 
-from webhook.cli.output import Level, Note, relative
+from webhook.cli.output import Level, Note, legal, relative
 from webhook.review.answer import one_line
 
 _COMMANDS: dict[Level, str] = {"error": "error", "warning": "warning", "note": "notice"}
@@ -26,7 +26,12 @@ def _line(note: Note, root: Path | None) -> str:
     if note.spot:
         file = str(relative(note.spot.file, root) or note.spot.file)
         where = {"line": note.spot.line, "col": note.spot.column}
-        properties = {"file": file, **{key: str(value) for key, value in where.items() if value}, **properties}
+        # What controls a terminal would do so in the log.
+        properties = {
+            "file": legal(file),
+            **{key: str(value) for key, value in where.items() if value},
+            **properties,
+        }
     told = ",".join(f"{key}={_property(value)}" for key, value in properties.items())
     return f"::{_COMMANDS[note.level]} {told}::{_data(one_line(note.message, longest=LONGEST))}"
 
