@@ -106,7 +106,6 @@ class Schemata:
             said = f'{{\n\tprint("{package}.{definition.name}")\n\tfalse\n}}'
             if arguments := head.get("args"):
                 yield f"{name}({', '.join('_' for _ in arguments)}) := 0 if {said}"
-<<<<<<< HEAD
             elif len(head["ref"]) > 1:
                 # None of its members is tried whenever another one is.
                 continue
@@ -114,11 +113,6 @@ class Schemata:
                 yield f"{name} contains 0 if {said}"
             else:
                 yield f"{name} := 0 if {said}"
-=======
-            elif len(head["ref"]) == 1:
-                # One with more, `name[key] contains`, is no rule that these words add to.
-                yield f"{name} {'contains' if 'key' in head and 'value' not in head else ':='} 0 if {said}"
->>>>>>> i7-attack
 
     def probed(self) -> frozenset[str]:
         """Return the names of the rules that say whenever they are tried."""
