@@ -21,6 +21,7 @@ from webhook.cli.progress import progress
 from webhook.decision.binary import find_opa
 from webhook.decision.bundle import Bundle, read_policies
 from webhook.decision.catalogue import RulePage, read_catalogue
+from webhook.decision.process import BATCH
 from webhook.errors import ManifestError, SettingsError
 from webhook.settings import environment
 from webhook.tenancy.files import Loading, load_tree
@@ -83,7 +84,7 @@ class Work:
 
     async def _judged(self, given: Given, opening: Opening, bundle: Bundle, catalogue: Sequence[RulePage]) -> Course:
         binary = await asyncio.to_thread(find_opa, environment(), say=_tell)
-        async with own_opa(binary, bundle, _keep_quiet) as (opa, process):
+        async with own_opa(binary, bundle, _keep_quiet, bounds=BATCH) as (opa, process):
             await process.ready(READY_SECONDS)
             judge = Judge(
                 opa,
