@@ -238,10 +238,13 @@ def _namespace_of(review: ReviewRequest) -> str:
 
 
 def _tenants(document: Document | None) -> tuple[str, ...]:
-    """Return the keys of the tenants that the object stands under, before and after; of a tenant also its own."""
+    """Return the keys of the tenants that the object stands under, before and after, of a tenant its own among them."""
     if document is None:
         return ()
     places = (document.places.new, document.places.old)
     own = () if document.tenancy is None else (document.tenancy.new, document.tenancy.old)
-    keys = (*(key for place in places if place for key in place.path), *(each.key for each in own if each))
+    keys = [key for place in places if place for key in place.path]
+    for each in filter(None, own):
+        above = [f"Project/{each.project}"] if each.project else []
+        keys += [each.key, *above, f"Organization/{document.organization}"]
     return tuple(dict.fromkeys(keys))

@@ -50,7 +50,7 @@ def test_opa_loads_it_and_decides(opa_binary: Path, tmp_path: Path) -> None:
     assert bundle(tmp_path / "bundle.tar.gz").returncode == 0
     command = [str(opa_binary), "eval", "--format", "raw", "--stdin-input", "--bundle", str(tmp_path / "bundle.tar.gz")]
     asked = b'{"request": {"operation": "CREATE", "kind": {"kind": "Probe"}}, "user": {"name": "ada"}}'
-    query = "data.portcullis.validate.ran"
+    query = "[rule | data.portcullis.rules[category][rule].deny]"
     done = subprocess.run([*command, query], input=asked, capture_output=True, check=False, timeout=60)
     assert done.returncode == 0, done.stdout
     assert len(orjson.loads(done.stdout)) == len(read_policies(bundled_policies()).policies.rules)

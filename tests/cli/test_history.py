@@ -335,3 +335,21 @@ def test_a_namespaces_last_owner_is_told_of_a_move(tmp_path: Path) -> None:
     [found] = objects(told(url, "decisions", "-o", "json", *who))
     assert (found["messages"], found["tenants"], found["reason"]) == ([], ["Workspace/checkout"], "")
     assert "refunds" not in told(url, "decisions", *who)
+
+
+def test_a_workspace_made_again_under_another_project_shows_nothing_of_the_former_one(tmp_path: Path) -> None:
+    """Whoever gets its name gets neither its decisions nor what stood in its namespaces."""
+    url = f"sqlite:///{tmp_path}/h.db"
+    former = ("Workspace/checkout", "Project/retail", "Organization/acme")
+
+    async def run() -> None:
+        async with opened(url) as store:
+            await store.append([entry(denied(1, tenants=former)), entry(denied(2, tenants=CHECKOUT))])
+            await store.revise([revision(1, 12, policy(1), tenants=former, uid="u1")])
+
+    asyncio.run(run())
+    who = ("--as", "ada", "--as-group", "checkout-team", "--tenancy", ACME)
+    assert [each["decision_id"] for each in objects(told(url, "decisions", "-o", "json", *who))] == ["decision-2"]
+    assert "policy" not in told(url, "policies", "checkout-dev", *who).lower()
+    everything = ("--as", "oz", "--as-group", "acme-admins", "--tenancy", ACME)
+    assert len(objects(told(url, "decisions", "-o", "json", *everything))) == 2

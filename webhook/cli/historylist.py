@@ -100,12 +100,12 @@ def as_json(row: Row, sight: Sight) -> dict[str, Any]:
     """Return a decision as an object; its document is JSON already."""
     same = ("decision_id", "time", "user", "operation", "group", "kind", "namespace", "name", "uid", "verdict", "rules")
     more = ("revision", "dry_run", "break_glass", "authenticated", "milliseconds", "route", "ran")
-    whole = sight.sees_all_of(row.tenants)
+    whole, mine = sight.sees_all_of(row.tenants), sight.mine(row.tenants)
     told = {each: getattr(row, each) for each in (*same, *more)} | {
         "messages": [each.message for each in row.violations] if whole else [],
         "reason": row.reason if whole else "",
         "cause": row.cause,
-        "tenants": [each for each in row.tenants if whole or sight.sees((each,))],
+        "tenants": [each for each in row.tenants if whole or each in mine],
     }
     if isinstance(row, Recorded):
         told["document"] = orjson.Fragment(row.document) if row.document else None

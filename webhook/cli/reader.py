@@ -2,9 +2,9 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from webhook.cli.child import own_opa
@@ -15,7 +15,7 @@ from webhook.decision.binary import find_opa
 from webhook.decision.bundle import read_policies
 from webhook.decision.document import User
 from webhook.decision.opa import readable
-from webhook.history.rows import Wanted
+from webhook.history.rows import Wanted, seen_of
 from webhook.history.store import Store, opened
 from webhook.settings import environment
 from webhook.tenancy.tree import Tree
@@ -26,20 +26,25 @@ ASK_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """Whose records may be seen: None for all `tenants`; `others` are those of none."""
+    """Whose records may be seen: None for all `tenants`; `under` is as in `Wanted`, `others` are those of none."""
 
     tenants: frozenset[str] | None = None
+    under: Mapping[str, str] = field(default_factory=dict)
     others: bool = True
 
     def of(self, wanted: Wanted) -> Wanted:
         """Return what is wanted as far as it may be seen."""
-        return replace(wanted, tenants=self.tenants, others=self.others)
+        return replace(wanted, tenants=self.tenants, under=self.under, others=self.others)
 
     def sees(self, tenants: tuple[str, ...]) -> bool:
         """Say whether what stood under these tenants may be seen."""
         if self.tenants is None:
             return True
-        return not self.tenants.isdisjoint(tenants) if tenants else self.others
+        return bool(self.mine(tenants)) if tenants else self.others
+
+    def mine(self, tenants: Iterable[str]) -> set[str]:
+        """Return those of the tenants that something stood under by which it may be seen."""
+        return set(tenants) if self.tenants is None else seen_of(tenants, self.tenants, self.under)
 
     def sees_all_of(self, tenants: tuple[str, ...]) -> bool:
         """
@@ -50,7 +55,8 @@ class Sight:
         if self.tenants is None or self.others or not tenants:
             return self.sees(tenants)
         kinds = [[each for each in tenants if each.startswith(kind)] for kind in ("Workspace/", "Project/")]
-        return any(some and self.tenants.issuperset(some) for some in kinds) and len(kinds[1]) < 2
+        mine = self.mine(tenants)
+        return any(some and mine.issuperset(some) for some in kinds) and len(kinds[1]) < 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +83,7 @@ class Reader:
         async with own_opa(binary, bundle, _keep_quiet) as (opa, process):
             await process.ready(READY_SECONDS)
             found = await readable(opa, User(caller.user, caller.groups), tree.tenants, seconds=ASK_SECONDS)
-        return Sight(found["tenants"], found["others"])
+        return Sight(found["tenants"], found["under"], found["others"])
 
     async def _tree(self) -> Tree:
         # What it warns of names what not everybody sees, and the caller is somebody else.

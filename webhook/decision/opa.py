@@ -83,9 +83,14 @@ class _Mutation(TypedDict):
 
 
 class Readable(TypedDict):
-    """Whose records somebody may read: the keys of tenants, and whether `others`, which concern no tenant."""
+    """
+    Whose records somebody may read: the keys of tenants, and whether `others`, which concern no tenant.
+
+    A tenant in `under` counts in records alone that name this project as well.
+    """
 
     tenants: frozenset[str]
+    under: dict[str, str]
     others: bool
 
 

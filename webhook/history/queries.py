@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from webhook.errors import HistoryError
 from webhook.history.digest import unpacked
 from webhook.history.moment import first_id, milliseconds, told
-from webhook.history.rows import Recorded, Row, Wanted
+from webhook.history.rows import Recorded, Row, Wanted, seen_of
 from webhook.history.tables import decision_rules, decisions, documents, rule_sets, set_tenants, tenant_sets
 from webhook.model import Violation
 
@@ -62,8 +62,13 @@ async def visible_sets(connection: AsyncConnection, wanted: Wanted) -> tuple[int
     """Return the sets of tenants whose decisions may be seen, None for all of them."""
     if wanted.tenants is None:
         return None
-    asked = select(set_tenants.c.tenant_set).where(set_tenants.c.tenant.in_(sorted(wanted.tenants))).distinct()
-    found = [number for (number,) in await connection.execute(asked)]
+    mine = select(set_tenants.c.tenant_set).where(set_tenants.c.tenant.in_(sorted(wanted.tenants)))
+    asked = select(tenant_sets.c.id, tenant_sets.c.tenants).where(tenant_sets.c.id.in_(mine))
+    found = [
+        number
+        for number, named in await connection.execute(asked)
+        if seen_of(orjson.loads(named), wanted.tenants, wanted.under)
+    ]
     if wanted.others:
         empty = select(tenant_sets.c.id).where(tenant_sets.c.tenants == "[]")
         found += [number for (number,) in await connection.execute(empty)]

@@ -1,7 +1,7 @@
 """What goes into the history and what comes out: frozen, no I/O."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from webhook.errors import Cause
@@ -31,7 +31,8 @@ class Wanted:
     Which decisions are asked for; what is None is not filtered by.
 
     `since` (included) and `until` (not) are RFC 3339. `tenants` are the keys of those whose decisions may be seen, None
-    for all; `others` says whether also those that concern no tenant. With `after` it is the decisions after that
+    for all; one that is in `under` counts where this project is named as well. `others` says whether also those that
+    concern no tenant may be. With `after` it is the decisions after that
     cursor, oldest first; otherwise the newest first.
     """
 
@@ -43,8 +44,15 @@ class Wanted:
     until: str | None = None
     limit: int | None = None
     tenants: frozenset[str] | None = None
+    under: Mapping[str, str] = field(default_factory=dict)
     others: bool = False
     after: int | None = None
+
+
+def seen_of(tenants: Iterable[str], visible: frozenset[str], under: Mapping[str, str]) -> set[str]:
+    """Return those of a record's tenants by which it may be seen; see `Wanted`."""
+    named = set(tenants)
+    return {each for each in named & visible if each not in under or under[each] in named}
 
 
 @dataclass(frozen=True, slots=True)
