@@ -42,6 +42,8 @@ fixed := {"on": true, "list": [1]}
 answers(1, _)
 
 answers(x, y) if y >= x
+
+tagged[name] contains 1 if some name in input.names
 """
 NOT_COMPILED = "11:29 condition dropped: each > 2 -> true"
 MADE = [
@@ -197,6 +199,24 @@ def test_what_no_test_notices_survives(
     dead, living = killed(folder, opa_binary)
     assert living == survivors
     assert sorted([*dead, *living, NOT_COMPILED]) == sorted(MADE)
+
+
+TWO = """
+who := "a" if input.x == 1
+
+who := "b" if input.x == 2
+"""
+
+
+def test_an_error_kills_its_mutant_and_no_other(tmp_path: Path, opa_binary: Path) -> None:
+    """Two values for one rule end all that OPA was asked with it; what was asked beside it is asked again."""
+    tests = FULL.replace("\tall.answers(2, 2)\n", "")
+    folder = policies(tmp_path, tests + '\ntest_who if data.portcullis.kinds.other.who == "a" with input as {"x": 1}\n')
+    change(folder, FILES[1], "", OTHER + TWO)
+    dead, living = killed(folder, opa_binary)
+    assert "7:15 condition dropped: input.x == 2 -> true" in dead
+    assert "26:20 comparison flipped: >= -> >" in living
+    assert sorted(set(MADE) - {NOT_COMPILED}) == sorted(set(MADE) & {*dead, *living})
 
 
 def judged(folder: Path, opa: Path) -> RegoReport:

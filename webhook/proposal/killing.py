@@ -1,15 +1,15 @@
 """
 Which mutants the Rego's own tests kill.
 
-All mutants lie in one folder (`schemata`), so OPA compiles modules and tests once; each mutant is then a test of its
-own, which holds where every test does that the mutant could make a difference to. Those most likely to fail come first,
-and the first that fails ends it; a run beforehand, in which each definition prints its number, finds which those are.
+All mutants lie in one folder (`schemata`), so OPA compiles modules and tests once. A test of OPA's then tells of some
+mutants whether every test holds that the mutant could make a difference to. Those most likely to fail come first, and
+the first that fails ends it; a run beforehand, in which each definition prints its number, finds which those are.
 """
 
 import base64
 import shutil
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,8 +25,10 @@ from webhook.proposal.schemata import AS_IS, Schemata
 from webhook.proposal.source import Module
 from webhook.proposal.tested import FAILED, results_of
 
-LONGEST = "60s"
-"""That the tests may take with one mutant, all together. Longer is an error, never a mutant that is killed."""
+LONGEST = 60
+"""Seconds that the tests may take with one mutant, all together. Longer is an error, never a mutant that is killed."""
+TOGETHER = 20
+"""Mutants that one test of OPA's asks about."""
 _TESTS = "mutation_of_portcullis"
 
 
@@ -46,11 +48,12 @@ class _Test:
     cases: int
     time: int
 
-    def line(self) -> str:
-        """Return what is true where it passes."""
+    def rule(self, name: str) -> str:
+        """Return a rule of that name which holds where it passes."""
         if not self.cases:
-            return f"\t{self.path}\n"
-        return f"\tcount({self.path}) == {self.cases}\n\tevery passed in {self.path} {{ passed }}\n"
+            return f"{name} if {self.path}\n\n"
+        every = f"every passed in {self.path} {{ passed }}"
+        return f"{name} if {{\n\tcount({self.path}) == {self.cases}\n\t{every}\n}}\n\n"
 
 
 @dataclass(slots=True)
@@ -184,44 +187,66 @@ class _Scratch:
 
     async def surviving(self, compiled: set[int], reached: _Reached) -> set[int]:
         """Return the numbers of the mutants with which all tests pass."""
-        (self._mutated / "mutation_test.rego").write_text("".join(self._asked(compiled, reached)))
-        run = f"^data\\.{_TESTS}\\."
-        said = await self._tool.run(
-            "test", "--format", "json", "--timeout", LONGEST, "--run", run, ".", folder=self._mutated
-        )
-        results = {int(each["name"].removeprefix("test_")): each for each in results_of(said)}
-        if results.keys() != compiled | {AS_IS}:
-            raise PolicyError(f"opa test ran {len(results)} mutants of {len(compiled)}: {_first(results.values())}")
-        if late := [each for each in results.values() if "cancel" in str(each.get("error", ""))]:
-            raise PolicyError(f"with a mutant the tests take longer than {LONGEST}: {late[0]['error']}")
-        if FAILED & results.pop(AS_IS).keys():
+        asked = dict(self._asked(compiled, reached))
+        passing = await self._passing(asked, reached, TOGETHER)
+        # What ends in an error, as two values for one rule do, takes those asked after it along: each by itself, then.
+        if again := {number: text for number, text in asked.items() if number not in passing}:
+            for number in asked.keys() - again.keys() - {AS_IS}:
+                (self._mutants / f"{number}.rego").unlink(missing_ok=True)
+            passing |= dict.fromkeys(again, False) | await self._passing(again, reached, 1)
+        if not passing[AS_IS]:
             raise PolicyError("with each definition replaced by a copy of itself the rules fail their tests")
-        return {number for number, each in results.items() if not FAILED & each.keys()}
+        return {number for number, passed in passing.items() if passed and number != AS_IS}
 
-    def _asked(self, compiled: set[int], reached: _Reached) -> Iterable[str]:
-        """Yield the text of the tests, one for each mutant."""
-        yield f"package {_TESTS}\n\n"
-        everything = "".join(each.line() for each in reached.tests.values())
+    async def _passing(self, asked: Mapping[int, str], reached: _Reached, together: int) -> dict[int, bool]:
+        """Return whether all tests pass with each mutant; those of a test that ends in an error are left out."""
+        text = _questions(list(asked.values()), list(reached.tests.values()), together)
+        (self._mutated / "mutation_test.rego").write_text(text)
+        run, longest = f"^data\\.{_TESTS}\\.", f"{LONGEST * together}s"
+        said = await self._tool.run(
+            "test", "--format", "json", "--timeout", longest, "--run", run, ".", folder=self._mutated
+        )
+        results = results_of(said)
+        if late := [each for each in results if "cancel" in str(each.get("error", ""))]:
+            raise PolicyError(f"with a mutant the tests take longer than {longest}: {late[0]['error']}")
+        words = b" ".join(base64.b64decode(each.get("output", "")) for each in results).decode().split()
+        passing = {int(number): passed == "1" for number, passed in zip(words[::2], words[1::2], strict=True)}
+        broken = sum("error" in each for each in results)
+        if len(results) != -(-len(asked) // together) or not 0 <= len(asked) - len(passing) <= broken * together:
+            raise PolicyError(f"opa test told of {len(passing)} mutants of {len(asked)}: {_first(results)}")
+        return passing
+
+    def _asked(self, compiled: set[int], reached: _Reached) -> Iterator[tuple[int, str]]:
+        """Yield each mutant's number, and what is asked about it."""
         off = {f"d{number}": True for schemata in self._schemata for number in schemata.numbers.values()}
-        yield f"passes_all if {{\n{everything}}}\n\n"
-        yield _asking(AS_IS, "passes_all", off)
+        yield AS_IS, _asking(AS_IS, reached.tests.values(), off)
         for schemata in self._schemata:
-            asked: set[str] = set()
             for number, mutant in schemata.mutants.items():
-                if number not in compiled:
-                    continue
-                definition = schemata.numbers.get(mutant.definition.span)
-                key = f"passes_{definition}" if definition is not None else f"passes_default_{number}"
-                if key not in asked:
-                    asked.add(key)
-                    lines = "".join(each.line() for each in reached.ordered(schemata, mutant)) or "\ttrue\n"
-                    yield f"{key} if {{\n{lines}}}\n\n"
-                yield _asking(number, key, {} if definition is None else {f"d{definition}": True})
+                if number in compiled:
+                    definition = schemata.numbers.get(mutant.definition.span)
+                    own = {} if definition is None else {f"d{definition}": True}
+                    yield number, _asking(number, reached.ordered(schemata, mutant), own)
 
 
-def _asking(number: int, passes: str, off: Mapping[str, bool]) -> str:
-    mutant = orjson.dumps({"id": number, "off": off}).decode()
-    return f"test_{number} if {passes} with data.mutant as {mutant}\n\n"
+def _asking(number: int, tests: Iterable[_Test], off: Mapping[str, bool]) -> str:
+    return orjson.dumps({"id": number, "off": off, "tests": [each.path for each in tests]}).decode()
+
+
+def _questions(asked: Sequence[str], tests: Sequence[_Test], together: int) -> str:
+    """Return tests that print of so many mutants each whether all tests pass (1) or not (0)."""
+    # OPA walks through all that a rule rests on to compile it: one for each mutant would take it a minute.
+    parts = [f"package {_TESTS}\n\npasses(tests) if {{\n\tevery test in tests {{ tried[test] }}\n}}\n\n"]
+    parts += [each.rule(f'tried["{each.path}"]') for each in tests]
+    for at in range(0, len(asked), together):
+        parts.append(f"""test_{at} if {{
+	some asked in [{", ".join(asked[at : at + together])}]
+	passing := count([1 | passes(asked.tests) with data.mutant as asked])
+	print(asked.id, passing)
+	false
+}}
+
+""")
+    return "".join(parts)
 
 
 def _path(result: Mapping[str, Any]) -> str:

@@ -18,8 +18,8 @@ import orjson
 
 from webhook.errors import PolicyError
 
-# Most of what OPA does in these runs is to collect garbage; there is memory enough for a few seconds.
-_ENVIRONMENT = {**os.environ, "GOGC": "400"}
+# Most of what OPA does in these runs is to collect garbage; there is memory for more, but not without end.
+_ENVIRONMENT = {**os.environ, "GOGC": "400", "GOMEMLIMIT": "600MiB"}
 
 
 @dataclass(frozen=True, slots=True)
