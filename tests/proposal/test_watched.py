@@ -28,8 +28,8 @@ def policies(kinds: frozenset[str] | None) -> Policies:
 )
 def test_kinds_that_are_looked_at_no_more_are_told(base: set[str] | None, head: set[str] | None, said: str) -> None:
     """A rule that names fewer kinds refuses nothing of the others."""
-    sides = (policies(None if each is None else frozenset(each)) for each in (base, head))
-    found = [each.message for each in lost(*sides, ((PAGE,), (PAGE,)))]
+    before, after = (policies(None if each is None else frozenset(each)) for each in (base, head))
+    found = [each.message for each in lost(before, after, ((PAGE,), (PAGE,)))]
     assert found == ([f"demo/small {said}"] if said else [])
 
 

@@ -74,8 +74,8 @@ async def rego(_: Asked, sides: Ready, tell: Tell) -> Part:
 def _less(sides: Ready) -> Iterator[Remark]:
     """Yield what the rules look at no more; of a side that cannot be asked another part says so."""
     if sides.base and sides.head:
-        policies = (each.bundle.policies for each in (sides.base, sides.head))
-        yield from lost(*policies, (sides.base.catalogue, sides.head.catalogue))
+        before, after = sides.base, sides.head
+        yield from lost(before.bundle.policies, after.bundle.policies, (before.catalogue, after.catalogue))
 
 
 async def replay(asked: Asked, sides: Ready, tell: Tell) -> Part:
