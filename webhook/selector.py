@@ -87,6 +87,8 @@ def _by_key(requirements: Iterable[Requirement]) -> dict[str, list[Requirement]]
 
 
 def _key_satisfiable(requirements: list[Requirement]) -> bool:
+    if len(requirements) == 1:
+        return requirements[0].operator != "In" or bool(requirements[0].values)
     operators = {requirement.operator for requirement in requirements}
     wanted = [requirement.values for requirement in requirements if requirement.operator == "In"]
     if "DoesNotExist" in operators:
