@@ -87,6 +87,8 @@ def _by_key(requirements: Iterable[Requirement]) -> dict[str, list[Requirement]]
 
 
 def _key_satisfiable(requirements: list[Requirement]) -> bool:
+    if len(requirements) == 1:
+        return requirements[0].operator != "In" or bool(requirements[0].values)
     operators = {requirement.operator for requirement in requirements}
     wanted = [requirement.values for requirement in requirements if requirement.operator == "In"]
     if "DoesNotExist" in operators:
@@ -126,6 +128,8 @@ def read_selector(raw: object) -> Selector:
 
     Raises `UnreadableError` for anything that the API server would refuse.
     """
+    if type(raw) is dict and (plain := _plain(raw)) is not None:
+        return within_bounds(plain)
     try:
         selector = _LabelSelector.model_validate({} if raw is None else raw)
     except ValidationError as error:
@@ -135,6 +139,18 @@ def read_selector(raw: object) -> Selector:
     labels = (Requirement(key, "In", frozenset({value})) for key, value in (selector.matchLabels or {}).items())
     expressions = (each.requirement() for each in selector.matchExpressions or ())
     return within_bounds(Selector(frozenset([*labels, *expressions])))
+
+
+def _plain(raw: dict[Any, Any]) -> Selector | None:
+    """Read a selector of labels alone, which nearly all are, at a fraction of the cost; None where it is another."""
+    labels = raw.get("matchLabels", {})
+    if not raw.keys() <= {"matchLabels"} or type(labels) is not dict:
+        return None
+    for key, value in labels.items():
+        # Letters beyond ASCII may be halves of a character, which are no text.
+        if type(key) is not str or type(value) is not str or not (key.isascii() and value.isascii()):
+            return None
+    return Selector(frozenset([Requirement(key, "In", frozenset((value,))) for key, value in labels.items()]))
 
 
 def within_bounds(selector: Selector) -> Selector:

@@ -1,6 +1,7 @@
 """The work of `portcullis check`: the manifests, what stands beside them, an OPA, and what is found."""
 
 import asyncio
+import gc
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -28,6 +29,8 @@ from webhook.tenancy.files import Loading, load_tree
 from webhook.tenancy.manifests import MAX_BYTES, Reading
 
 READY_SECONDS = 30.0
+SELDOM = 20_000
+"""So many more objects of Python have to stand before it looks for garbage among them; 700 is its own."""
 CLUSTER = "cluster"
 NO_OWNER = "no owner assumed: guardrails and baseline only; give --as USER to judge as well who may write what"
 
@@ -54,6 +57,7 @@ class Work:
         written, errors = parted(every_written(sources))
         given, more = await self._given(Given(sources, written))
         opening = opened(given)
+        _let_lie()
         errors += [*more, *opening.errors]
         course = await self._judged(given, opening, bundle, catalogue)
         found = tuple(placed(course.faults, _reader(given)))
@@ -144,6 +148,16 @@ def _reader(given: Given) -> _Reader:
 def _once(errors: Sequence[ManifestError]) -> list[ManifestError]:
     """Return the errors without those that say the same again: a tree is read from the same files."""
     return list({str(each): each for each in errors}.values())
+
+
+def _let_lie() -> None:
+    """
+    Have Python look for cycles of garbage seldom, and not among what stands until the end.
+
+    Thousands of manifests stay, and what is made for each of them goes by itself: the search would find nothing.
+    """
+    gc.freeze()
+    gc.set_threshold(SELDOM, 50, 100)
 
 
 def _tell(line: str) -> None:

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Protocol, TypeVar
 
@@ -55,6 +56,8 @@ class Engine:
     policies: Policies
 
 
+_UNDEFINED = object()
+"""Stands for the answer on a document that OPA left out."""
 _FOLDERS = TypeAdapter(tuple[tuple[str, str], ...])
 
 
@@ -161,7 +164,8 @@ def _json(value: Any) -> str:
 
 async def decide(opa: Opa, document: Asked, policies: Policies, *, seconds: float) -> Decision:
     """Return OPA's decision on `document`; raises `NoDecisionError` unless it is whole and in time."""
-    return _decision(await _ask(opa, document, "portcullis.validate/decision", seconds), document, policies)
+    answer = await _ask(opa, document, "portcullis.validate/decision", seconds)
+    return _decision(answer, _looking_at(document, policies), policies)
 
 
 async def decide_many(
@@ -181,7 +185,7 @@ async def decide_many(
         if error.cause not in {"failed", "late"}:
             return (error,) * len(documents)
         return tuple([await _alone(opa, each, policies, seconds) for each in documents])
-    return tuple([_one_of(answer, str(index), each, policies) for index, each in enumerate(documents)])
+    return _every(answer, documents, policies)
 
 
 async def denied(
@@ -210,18 +214,31 @@ async def _alone(opa: Opa, document: Asked, policies: Policies, seconds: float) 
         return error
 
 
-def _one_of(answer: Mapping[str, Any], index: str, document: Asked, policies: Policies) -> Decision | NoDecisionError:
+def _every(
+    answer: Mapping[str, Any], documents: Sequence[Asked], policies: Policies
+) -> tuple[Decision | NoDecisionError, ...]:
+    found: list[Decision | NoDecisionError] = []
+    # Most of them say the same of the same kind as the one before, and what the same words mean was read there.
+    before: tuple[Any, frozenset[str]] | None = None
+    for index, document in enumerate(documents):
+        this = (answer.get(str(index), _UNDEFINED), _looking_at(document, policies))
+        found.append(found[-1] if this == before else _one_of(*this, policies))
+        before = this
+    return tuple(found)
+
+
+def _one_of(answer: Any, of: frozenset[str], policies: Policies) -> Decision | NoDecisionError:
     try:
-        if index not in answer:
+        if answer is _UNDEFINED:
             raise _undefined()
-        return _decision(answer[index], document, policies)
+        return _decision(answer, of, policies)
     except NoDecisionError as error:
         return error
 
 
-def _decision(answer: Any, document: Asked, policies: Policies) -> Decision:
+def _decision(answer: Any, of: frozenset[str], policies: Policies) -> Decision:
     decision = Decision(**_read(_DECISION, answer))
-    _demand(decision.revision, decision.rules, policies, of=_looking_at(document, policies))
+    _demand(decision.revision, decision.rules, policies, of=of)
     _demand_sense(decision)
     if decision.undecided and not decision.allowed:
         raise NoDecisionError(decision.undecided, retry=True, cause="undecided")
@@ -328,11 +345,16 @@ def _looking_at(document: Asked, policies: Policies) -> frozenset[str]:
     """Return the rules that look at what `document` is on, by our own index; all where that cannot be told."""
     match orjson.loads(orjson.dumps(document)) if isinstance(document, orjson.Fragment) else document:
         case Document(request=Request(kind=Kind(group=str(group), kind=str(kind)))):
-            return policies.demanded(group, kind)
+            return _demanded(policies, group, kind)
         case {"request": {"kind": {"group": str(group), "kind": str(kind)}}}:
-            return policies.demanded(group, kind)
+            return _demanded(policies, group, kind)
         case _:
             return policies.rules
+
+
+@lru_cache(maxsize=64)
+def _demanded(policies: Policies, group: str, kind: str) -> frozenset[str]:
+    return policies.demanded(group, kind)
 
 
 def _demand(revision: str, rules: frozenset[str], policies: Policies, *, of: frozenset[str] | None = None) -> None:

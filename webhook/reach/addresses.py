@@ -68,11 +68,15 @@ class Addresses:
 
 
 EVERYWHERE = Addresses((IPV4_ALL,), (IPV6_ALL,))
+NOWHERE = Addresses()
 
 
 def union(sets: Iterable[Addresses]) -> Addresses:
     """Join many sets at the cost of one sort."""
-    parts = list(sets)
+    parts = [each for each in sets if each]
+    if len(parts) < 2:
+        # As it nearly always is: a rule names one block, or none.
+        return parts[0] if parts else NOWHERE
     return Addresses(_merged(r for each in parts for r in each.ipv4), _merged(r for each in parts for r in each.ipv6))
 
 

@@ -55,21 +55,37 @@ class Meanings:
     """The policies that stand, each read once: a request costs little for those that others wrote."""
 
     _read: WeakKeyDictionary[Policy, Standing | UnreadableError] = field(default_factory=WeakKeyDictionary)
+    _last: list[tuple[object, Reader, Meaning]] = field(default_factory=list)
+    """What was read last as new, if anything: where the same object stands then, it is not read again."""
+
+    def read_new(self, spec: object, kind: Reader) -> Meaning:
+        """Read what is under review; raises `UnreadableError`."""
+        found = kind(spec)
+        # Whole at once, for reviews are read in threads, too.
+        self._last[:] = [(spec, kind, found)]
+        return found
 
     def of(self, policy: Policy) -> Standing:
         """Return the meaning of a policy that stands; raises `UnreadableError` that names it."""
         if policy not in self._read:
-            self._read[policy] = _standing(policy)
+            self._read[policy] = _standing(policy, self._reread)
         found = self._read[policy]
         if isinstance(found, UnreadableError):
             raise UnreadableError(str(found))
         return found
 
+    def _reread(self, policy: Policy) -> Meaning:
+        kind = READERS[policy.kind]
+        for spec, known, found in self._last:
+            if spec is policy.spec and known is kind:
+                return found
+        return kind(policy.spec)
 
-def _standing(policy: Policy) -> Standing | UnreadableError:
+
+def _standing(policy: Policy, read_policy: Callable[[Policy], Meaning]) -> Standing | UnreadableError:
     called = f"{policy.kind.partition('.')[0]} {policy.name}"
     try:
-        read = READERS[policy.kind](policy.spec)
+        read = read_policy(policy)
     except UnreadableError as error:
         return UnreadableError(f"{called}, which stands in the namespace: {error}")
     unknown = tuple(f"{called}, which stands in the namespace: {path}" for path in read.not_understood)
@@ -111,7 +127,7 @@ def reach_of(
     except UnreadableError as error:
         return Reach(unreadable_beside=(str(error),))
     try:
-        new = how.kind(spec)
+        new = how.meanings.read_new(spec, how.kind)
         old = None if old_spec is None else _old(old_spec, how.kind)
         ingress, egress = (_direction(each, (new, old), others, how) for each in get_args(Direction))
     except UnreadableError as error:
