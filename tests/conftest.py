@@ -149,7 +149,7 @@ def pytest_configure() -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Tell the seed of the fuzzer and what came of its inputs, how many conditions were negated, and of each fault."""
+    """Tell what came of fuzzing, how many conditions were negated and verdicts compared, and of each fault."""
     outcomes = [(each, outcome) for outcome in ("passed", "failed") for each in terminalreporter.getreports(outcome)]
     for line in matrix.told(outcomes):
         terminalreporter.write_line(line)
@@ -158,7 +158,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     totals: dict[str, Counter[str]] = {}
     for report in (each for outcome in ("passed", "failed") for each in terminalreporter.getreports(outcome)):
         for what, counts in getattr(report, "user_properties", ()):
-            if what.startswith(("fuzzed", "conditions")):
+            if what.startswith(("fuzzed", "conditions", "verdicts")):
                 totals.setdefault(what, Counter()).update(counts)
     if any(what.startswith("fuzzed") for what in totals):
         terminalreporter.write_line(f"FUZZ_SEED={os.environ['FUZZ_SEED']}")

@@ -93,6 +93,22 @@ def test_what_the_api_server_refuses_has_its_path(manifest: Json, status: int, p
     assert (raised.value.arrived is not None) == (status == 422)
 
 
+def test_an_update_keeps_what_only_the_api_server_writes() -> None:
+    """A Namespace's finalizers and status are those that stand."""
+    old = namespace(spec={"finalizers": ["example.com/a", "kubernetes"]}, status={"phase": "Terminating"})
+    found = arrived(namespace(metadata={"labels": {"a": "b"}}), old)
+    assert (found["spec"], found["status"]) == (old["spec"], old["status"])
+    assert found["metadata"]["labels"]["a"] == "b"
+
+
+def test_an_update_may_leave_an_odd_block_that_stands() -> None:
+    """As the API server lets it; another one is refused."""
+    old = block("010.0.0.0/8", "010.1.0.0/16")
+    assert arrived(old, old)["spec"]["ingress"] == old["spec"]["ingress"]
+    with pytest.raises(ArrivalError, match="leading zeros"):
+        arrived(block("011.0.0.0/8"), old)
+
+
 def test_other_kinds_arrive_as_they_are() -> None:
     """Nothing is known of them here."""
     manifest = {

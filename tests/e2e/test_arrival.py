@@ -33,9 +33,11 @@ SYSTEM = ("uid", "creationTimestamp", "generation", "managedFields")
 
 
 class Listener(ThreadingHTTPServer):
-    """A validating webhook that lets everything pass, and keeps the last object."""
+    """A validating webhook that lets everything pass, and keeps the objects that it sees."""
 
-    last: Json | None = None
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Listening)
+        self.seen: list[Json] = []
 
 
 class Listening(BaseHTTPRequestHandler):
@@ -43,7 +45,7 @@ class Listening(BaseHTTPRequestHandler):
         """Keep the object, and allow it."""
         request = json.loads(self.rfile.read(int(self.headers["content-length"])))["request"]
         assert isinstance(self.server, Listener)
-        self.server.last = request["object"]
+        self.server.seen.append(request["object"])
         review = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview"}
         body = json.dumps({**review, "response": {"uid": request["uid"], "allowed": True}}).encode()
         self.send_response(200)
@@ -62,7 +64,7 @@ def served(folder: Path) -> Iterator[tuple[Listener, bytes]]:
     pair = certs.ensure(folder, ("127.0.0.1",), now=datetime.now(UTC))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pair.certificate, pair.key)
-    with Listener(("127.0.0.1", 0), Listening) as server:
+    with Listener() as server:
         server.socket = context.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server, pair.ca.read_bytes()
@@ -102,19 +104,19 @@ def listener(plane: Plane, tmp_path: Path) -> Iterator[Listener]:
 
 def asked(reader: Reader, server: Listener, manifest: Json) -> tuple[int, Json | None]:
     """Create a manifest without storing it; return the status of the answer and what arrived."""
-    server.last = None
-    path = PATHS[manifest["kind"]]
-    status = reader.client.post(path, params=PARAMETERS, json=manifest).status_code
-    if server.last:
-        for name in SYSTEM:
-            server.last["metadata"].pop(name, None)
-        if "generateName" in server.last["metadata"] and not manifest["metadata"].get("name"):
-            # The name that was made differs each time.
-            made = server.last["metadata"].pop("name")
-            assert server.last["metadata"].pop("labels", {"kubernetes.io/metadata.name": made}) == {
-                "kubernetes.io/metadata.name": made
-            }
-    return status, server.last
+    server.seen.clear()
+    status = reader.client.post(PATHS[manifest["kind"]], params=PARAMETERS, json=manifest).status_code
+    if not server.seen:
+        return status, None
+    (thing,) = server.seen
+    metadata = thing["metadata"]
+    for name in SYSTEM:
+        metadata.pop(name, None)
+    if "generateName" in metadata and not manifest["metadata"].get("name"):
+        # The name that was made differs each time.
+        label = {"kubernetes.io/metadata.name": metadata.pop("name")}
+        assert metadata.pop("labels", label) == label
+    return status, thing
 
 
 def told(manifest: Json) -> tuple[int, Json | None]:

@@ -46,6 +46,35 @@ class Watched:
         return answer
 
 
+async def answered(app: FastAPI, route: str, sent: Input) -> tuple[int, bytes]:
+    """Return status and body of the answer of the app, called as a server calls it."""
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "POST",
+        "scheme": "https",
+        "path": route,
+        "raw_path": route.encode(),
+        "root_path": "",
+        "query_string": b"timeout=30s",
+        "headers": [(b"content-type", sent.content_type)],
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 8443),
+    }
+    came = iter([{"type": "http.request", "body": sent.body}])
+    said: list[Json] = []
+
+    async def receive() -> Json:
+        return next(came, {"type": "http.disconnect"})
+
+    async def send(message: Any) -> None:
+        said.append(message)
+
+    await app(scope, receive, send)
+    return said[0]["status"], b"".join(each.get("body", b"") for each in said)
+
+
 @dataclass
 class Fuzzing:
     """A run on its way."""
@@ -66,39 +95,11 @@ class Fuzzing:
             answers: list[Any] = []
             _ANSWERS.set(answers)
             try:
-                self._judge(each, *await self._answer(each), answers)
+                self._judge(each, *await answered(self.app, self.route, each), answers)
             except Exception as error:  # noqa: BLE001 - also what the app lets out is to be told with its input
                 self.failures.append(f"{error!r}\n  {each.content_type!r} {len(each.body)} {each.body[:3000]!r}")
             if len(self.failures) >= MOST_FAILURES:
                 return
-
-    async def _answer(self, sent: Input) -> tuple[int, bytes]:
-        """Return status and body of the answer of the app, called as a server calls it."""
-        scope = {
-            "type": "http",
-            "asgi": {"version": "3.0"},
-            "http_version": "1.1",
-            "method": "POST",
-            "scheme": "https",
-            "path": self.route,
-            "raw_path": self.route.encode(),
-            "root_path": "",
-            "query_string": b"timeout=30s",
-            "headers": [(b"content-type", sent.content_type)],
-            "client": ("127.0.0.1", 1),
-            "server": ("127.0.0.1", 8443),
-        }
-        came = iter([{"type": "http.request", "body": sent.body}])
-        said: list[Json] = []
-
-        async def receive() -> Json:
-            return next(came, {"type": "http.disconnect"})
-
-        async def send(message: Any) -> None:
-            said.append(message)
-
-        await self.app(scope, receive, send)
-        return said[0]["status"], b"".join(each.get("body", b"") for each in said)
 
     def _judge(self, sent: Input, status: int, body: bytes, answers: list[Any]) -> None:
         self.counts["inputs"] += 1

@@ -7,6 +7,7 @@ Kubernetes 1.36, pkg/apis/networking and pkg/apis/core, `v1/defaults.go` and `va
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any, cast
 
 from pydantic import ValidationError
@@ -49,18 +50,19 @@ class ArrivalError(Exception):
         super().__init__(f"{'.'.join(map(str, self.path))}: {self.what}")
 
 
-def arrived(manifest: Mapping[str, Any]) -> Json:
+def arrived(manifest: Mapping[str, Any], old: Mapping[str, Any] | None = None) -> Json:
     """
     Return what a validating hook would see of `manifest`, without what the API server writes itself (uid, times, …).
 
-    A NetworkPolicy has to name its namespace: kubectl fills that in. Where `generateName` makes the name there is none.
-    Raises `ArrivalError`.
+    `old` is the object that stands, if it is an update. A NetworkPolicy has to name its namespace: kubectl fills that
+    in. Where `generateName` makes the name there is none. Raises `ArrivalError`.
     """
     kind = (str(manifest.get("apiVersion")), str(manifest.get("kind")))
     if kind == ("networking.k8s.io/v1", "NetworkPolicy"):
-        return _arrived(manifest, NETWORK_POLICY, _default_policy, network_policy_problems)
+        known = frozenset(_blocks((old or {}).get("spec")))
+        return _arrived(manifest, NETWORK_POLICY, _default_policy, partial(network_policy_problems, known=known))
     if kind == ("v1", "Namespace"):
-        return _arrived(manifest, NAMESPACE, _default_namespace, namespace_problems)
+        return _arrived(manifest, NAMESPACE, partial(_default_namespace, old=old), namespace_problems)
     if kind[0].partition("/")[0] == DOMAIN and kind[1] in _TREE:
         return _arrived_tenant(manifest, kind[1])
     return dict(manifest)
@@ -99,11 +101,24 @@ def _default_policy(policy: Json) -> None:
     spec.setdefault("policyTypes", ["Ingress", *(["Egress"] if "egress" in spec else [])])
 
 
-def _default_namespace(namespace: Json) -> None:
+def _blocks(value: Any) -> Iterator[str]:
+    """Yield the texts in an old spec: a CIDR that stands in it may stay, whatever is thought of it today."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _blocks(each)
+
+
+def _default_namespace(namespace: Json, old: Mapping[str, Any] | None) -> None:
     metadata, spec = namespace["metadata"], namespace["spec"]
     if name := metadata.get("name"):
         metadata["labels"] = {**metadata.get("labels", {}), NAME_LABEL: name}
     metadata.pop("namespace", None)
+    if old is not None:
+        # Nobody changes these but by subresources of their own.
+        namespace |= {"spec": old.get("spec") or {}, "status": old.get("status") or {}}
+        return
     finalizers = spec.get("finalizers", [])
     spec["finalizers"] = finalizers if "kubernetes" in finalizers else [*finalizers, "kubernetes"]
     namespace["status"] = {"phase": "Active"}

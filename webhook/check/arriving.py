@@ -16,10 +16,10 @@ class Arrival(NamedTuple):
     problems: tuple[Problem, ...] = ()
 
 
-def arriving(manifest: Mapping[str, Any]) -> Arrival:
-    """Return the object as the API server hands it to the hook."""
+def arriving(manifest: Mapping[str, Any], old: Mapping[str, Any] | None = None) -> Arrival:
+    """Return the object as the API server hands it to the hook; `old` is the one that stands, if it is an update."""
     try:
-        return Arrival(arrived(manifest))
+        return Arrival(arrived(manifest, old))
     except ArrivalError as error:
         return Arrival(error.arrived, error.problems)
 

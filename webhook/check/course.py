@@ -168,7 +168,7 @@ class Course:
             return _Asked(step)
         old = self.ground.standing(thing)
         applied = {} if step.ends else self.ground.applied(written.read(), old)
-        arrival = Arrival(None) if step.ends else arriving(applied)
+        arrival = Arrival(None) if step.ends else arriving(applied, old)
         deed = Deed(thing, arrival.thing, old)
         faults = tuple(_invalid(Deed(thing, applied, old), written.spot, each) for each in arrival.problems)
         if arrival.problems and arrival.thing is None:

@@ -87,7 +87,7 @@ def texts(value: Any, path: Steps) -> dict[str, str] | None:
     """Take a map of strings to strings."""
     if value is None:
         return None
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         raise DecodingError(path, f"has to be a map, and is {_called(value)}")
     return {key: given_text(each, (*path, key)) or "" for key, each in value.items()} or None
 
@@ -112,7 +112,7 @@ def struct(fields: Mapping[str, Shape], **zeros: Any) -> Shape:
     def shape(value: Any, path: Steps) -> dict[str, Any] | None:
         if value is None:
             return None
-        if not isinstance(value, Mapping):
+        if not isinstance(value, dict):
             raise DecodingError(path, f"has to be an object, and is {_called(value)}")
         for name in value:
             if name not in fields:

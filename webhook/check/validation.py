@@ -6,7 +6,7 @@ k8s.io/apimachinery/pkg/api/validation.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from webhook.check.decoding import Steps
@@ -30,8 +30,8 @@ _NO_LABEL_NAME = "has to be made of a-z, 0-9 and -, to begin and end with one of
 _NO_KEY = "is no name of a label: an optional DNS prefix and a slash, then at most 63 of A-Z, a-z, 0-9, -, _ and ."
 
 
-def network_policy_problems(policy: Json) -> Iterator[Problem]:
-    """Yield what is wrong with a NetworkPolicy."""
+def network_policy_problems(policy: Json, known: Collection[str] = ()) -> Iterator[Problem]:
+    """Yield what is wrong with a NetworkPolicy; a CIDR that is `known`, for it stands already, may be spelled oddly."""
     yield from _metadata(policy["metadata"], _is_subdomain, _NO_NAME)
     spec = policy["spec"]
     yield from _selector(spec["podSelector"], ("spec", "podSelector"))
@@ -41,7 +41,7 @@ def network_policy_problems(policy: Json) -> Iterator[Problem]:
             for each, port in enumerate(rule.get("ports", ())):
                 yield from _port(port, (*path, "ports", each))
             for each, peer in enumerate(rule.get(side, ())):
-                yield from _peer(peer, (*path, side, each))
+                yield from _peer(peer, (*path, side, each), known)
     types = spec["policyTypes"]
     if len(types) > 2:
         yield ("spec", "policyTypes"), "may not have more than two types"
@@ -145,22 +145,23 @@ def _port(port: Json, path: Steps) -> Iterator[Problem]:
         yield (*path, "endPort"), f"has to be from port to 65535, and is {last}"
 
 
-def _peer(peer: Json, path: Steps) -> Iterator[Problem]:
+def _peer(peer: Json, path: Steps, known: Collection[str]) -> Iterator[Problem]:
     for name in ("podSelector", "namespaceSelector"):
         yield from _selector(peer.get(name, {}), (*path, name))
     if not peer:
         yield path, "has to name a peer: an ipBlock, or selectors"
     elif "ipBlock" in peer:
-        yield from _block(peer["ipBlock"], (*path, "ipBlock"))
+        yield from _block(peer["ipBlock"], (*path, "ipBlock"), known)
         if len(peer) > 1:
             yield path, "may not have an ipBlock and selectors"
 
 
-def _block(block: Json, path: Steps) -> Iterator[Problem]:
-    yield from _cidr(block["cidr"], (*path, "cidr"))
+def _block(block: Json, path: Steps, known: Collection[str]) -> Iterator[Problem]:
+    if not block["cidr"] or block["cidr"] not in known:
+        yield from _cidr(block["cidr"], (*path, "cidr"))
     for index, each in enumerate(block.get("except", ())):
         at = (*path, "except", index)
-        wrong = tuple(_cidr(each, at))
+        wrong = () if each in known else tuple(_cidr(each, at))
         yield from wrong
         try:
             inside = read_cidr(each) < read_cidr(block["cidr"])

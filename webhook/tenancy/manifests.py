@@ -229,7 +229,7 @@ def _what_is_wrong(data: dict[str, Any]) -> tuple[Steps, str] | None:
 def _name(metadata: dict[str, Any]) -> Any:
     """Return the name, or the prefix that `kubectl create` has the API server make one of."""
     name = metadata.get("name")
-    return name or metadata.get("generateName") or name
+    return metadata.get("generateName", name) if name is None or name == "" else name
 
 
 def _error(file: Path, positions: Mapping[Steps, Place], path: Steps, what: str) -> ManifestError:

@@ -1,7 +1,7 @@
 """The namespaces that stand, and which of them name a workspace."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
+from heapq import nsmallest
 from threading import Lock
 
 from webhook.model import RESERVED, WORKSPACE_LABEL, Namespace
@@ -51,7 +51,7 @@ class Namespaces(Mapping[str, Namespace]):
         """Return the names of a few namespaces that name the workspace, ending ones too, and how many there are."""
         with self._lock:
             names = self._owned.get(workspace, {})
-            return tuple(islice(names, SHOWN)), len(names)
+            return tuple(nsmallest(SHOWN, names)), len(names)
 
     def _forget(self, name: str) -> None:
         before = self._standing.get(name)

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from yaml import MappingNode, Node, ScalarNode, SequenceNode, YAMLError
-from yaml.cyaml import CParser
+from yaml._yaml import CParser
 
 from webhook.tenancy.scalars import DEPTH, Scalar, as_json, as_key, resolve
 

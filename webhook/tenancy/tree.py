@@ -7,6 +7,7 @@ What a request costs does not depend on how many namespaces, tenants or subjects
 from collections import ChainMap, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from heapq import nsmallest
 from types import MappingProxyType
 from typing import TypeVar, cast
 
@@ -185,7 +186,7 @@ class Tree:
                 return self._standing.owned_by(name)
             case "Project":
                 workspaces = self._workspaces_of.get(name, ())
-                return workspaces[:SHOWN], len(workspaces)
+                return tuple(nsmallest(SHOWN, workspaces)), len(workspaces)
             case _:
                 return (), 0
 
