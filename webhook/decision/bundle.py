@@ -94,8 +94,13 @@ def packed(files: Mapping[str, bytes], key: SigningKey | None = None) -> bytes:
     return file.getvalue()
 
 
-def read_policies(folder: Path) -> Bundle:
-    """Read the Rego of `folder` (it holds `portcullis/`); raises `PolicyError` where there is no rule in it."""
+def read_policies(folder: Path, *, described: bool = True) -> Bundle:
+    """
+    Read the Rego of `folder` (it holds `portcullis/`).
+
+    Raises `PolicyError` where there is no rule in it, or its METADATA cannot be read; unless `described`, what rules say
+    of themselves is not looked at, and all of them are demanded of every decision.
+    """
     try:
         files = {
             path.relative_to(folder).as_posix(): path.read_bytes()
@@ -111,7 +116,7 @@ def read_policies(folder: Path) -> Bundle:
     for name, content in files.items():
         # Lengths first, so that no bytes can move from one file into the next.
         digest.update(f"{len(name)} {len(content)} {name}".encode() + content)
-    return Bundle(files, Policies(digest.hexdigest(), rules, _kinds(files)))
+    return Bundle(files, Policies(digest.hexdigest(), rules, _kinds(files) if described else {}))
 
 
 def _kinds(files: Mapping[str, bytes]) -> dict[str, frozenset[str]]:

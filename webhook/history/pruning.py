@@ -4,6 +4,7 @@ What is taken away: the oldest first, in small batches, so that those who write 
 What stands now is never taken away: a state of an object goes once the next was seen long enough ago.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -25,6 +26,10 @@ PAGES = 2_000
 """Of SQLite's file, given back at a time."""
 
 
+BREATH = 0.12
+"""Seconds between two batches: who waits for SQLite's lock looks 100 ms apart, and would find it taken each time."""
+
+
 async def prune_before(database: Database, cut: int) -> Pruned:
     """Take away what ended before a time (milliseconds), and return how much that was."""
     gone = [0, 0, 0]
@@ -32,6 +37,7 @@ async def prune_before(database: Database, cut: int) -> Pruned:
         async for some in batches(database, cut):
             gone[number] += some
             await give_back(database)
+            await asyncio.sleep(BREATH)
     return Pruned(*gone)
 
 

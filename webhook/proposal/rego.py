@@ -81,7 +81,8 @@ async def _judge(
     tool: RegoTool, folder: Path, told: Told, threshold: float
 ) -> tuple[RegoReport, Results | None]:  # fmt: skip
     """Return the checks that look at the Rego as it is, and its tests if all of them passed."""
-    bundle = read_policies(folder)
+    # What is wrong with METADATA is a finding like any other.
+    bundle = read_policies(folder, described=False)
     checks: list[RegoCheck] = []
 
     def add(name: CheckName, findings: list[RegoFinding]) -> None:
