@@ -98,8 +98,8 @@ def read_policies(folder: Path, *, described: bool = True) -> Bundle:
     """
     Read the Rego of `folder` (it holds `portcullis/`).
 
-    Raises `PolicyError` where there is no rule in it, or its METADATA cannot be read; unless `described`, what rules say
-    of themselves is not looked at, and all of them are demanded of every decision.
+    Raises `PolicyError` where there is no rule in it, or its METADATA cannot be read. Unless it is `described`, what
+    rules say of themselves is not looked at, and all of them are demanded of every decision.
     """
     try:
         files = {

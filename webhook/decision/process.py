@@ -58,8 +58,8 @@ class Bounds:
 
 
 BOUNDS = Bounds()
-BATCH = Bounds(memory=400)
-"""For many decisions asked at once (`decide_many`) by a command that ends: a batch of them fills 40 MiB by itself."""
+BATCH = Bounds(memory=96, growth=100)
+"""For many decisions asked at once (`decide_many`): a batch fills 40 MiB by itself, and more than this gains no time."""
 
 
 class OpaProcess:
