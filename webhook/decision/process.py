@@ -59,7 +59,7 @@ class Bounds:
 
 BOUNDS = Bounds()
 BATCH = Bounds(memory=96, growth=100)
-"""For many decisions asked at once (`decide_many`): a batch fills 40 MiB by itself, and more than this gains no time."""
+"""For many decisions asked at once (`decide_many`): a batch fills 40 MiB by itself, and more gains no time."""
 
 
 class OpaProcess:
