@@ -4,6 +4,7 @@ import asyncio
 import os
 import resource
 import signal
+import socket
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
@@ -458,13 +459,8 @@ def test_a_database_that_never_answers() -> None:
     """A connection that hangs is told of as such, ends in time, and decisions are taken meanwhile."""
 
     async def main() -> None:
-        async def silent(*_: object) -> None:
-            await asyncio.Event().wait()
-
-        server = await asyncio.start_server(silent, "127.0.0.1", 0)
-        port = server.sockets[0].getsockname()[1]
-        url = f"postgresql://ada:secret@127.0.0.1:{port}/history"
-        async with server, Kept(partial(scribe, url), Pace(opening=2.0, closing=0.2, end=0.2)) as kept:
+        url = f"postgresql://ada:secret@127.0.0.1:{server.getsockname()[1]}/history"
+        async with Kept(partial(scribe, url), Pace(opening=2.0, closing=0.2, end=0.2)) as kept:
             kept.recorder.record(documented(1))
             await until(kept.recorder.notes)
             (note,) = kept.recorder.notes()
@@ -474,7 +470,9 @@ def test_a_database_that_never_answers() -> None:
             await kept.recorder.finish()
             assert time.monotonic() - begin < 2
 
-    run(main())
+    # The kernel takes the connection, and nobody takes it from there.
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        run(main())
 
 
 def test_a_process_that_cannot_be_started_is_no_end() -> None:
