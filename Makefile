@@ -19,9 +19,11 @@ demo: $(VENV)/.runtime ## the real webhook and a real OPA answer real AdmissionR
 
 test: lint ## every test
 	@$(BIN)/python -m tests.controlplane.binaries >/dev/null
+	@$(BIN)/python -m tests.beforehand
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 test-fast: lint ## the tests without the end-to-end ones on a real API server
+	@$(BIN)/python -m tests.beforehand
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m 'not e2e'
 
 lint: $(VENV)/.dev ## formatting, lint, types and the walls between the rooms
