@@ -146,7 +146,7 @@ class Replay:
         waiting = iter(asked)
         while batch := list(islice(waiting, BATCH)):
             known = [as_known(orjson.dumps(self._webhook.records[each.id].document))[0] for each in batch]
-            outcomes = await decided(self._side, "head", [orjson.Fragment(each) for each in known])
+            outcomes = await decided(self._side, "head", known)
             for case, outcome in zip(batch, outcomes, strict=True):
                 said = (told(fired.rule, fired.action, message) for fired, message in outcome.said.items())
                 reason = {told("", "", outcome.reason)} if outcome.reason else said
