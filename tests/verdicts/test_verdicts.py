@@ -90,9 +90,10 @@ def test_every_way_says_the_same(ways_of: WaysOf, cases: Sequence[Case], record_
     assert not comparison.different, _told(comparison)
     assert comparison.counts["replay"].total() == len(cases)
     assert comparison.counts["check"].total() > GENERATED * 0.8
-    assert comparison.counts["scan"].total() > GENERATED * 0.04
+    # A scan judges what is created where it may stand, and nothing else.
+    assert comparison.counts["scan"].total() > GENERATED * 0.01
     for counts in comparison.counts.values():
-        assert min(counts[each] for each in ("allow", "deny", "warn", "audit")) > 10, counts
+        assert min(counts[each] for each in ("allow", "deny", "warn", "audit")) > 2, counts
 
 
 LOOSENED = (b"deny contains violation if {\n", b'deny contains violation if {\n\tinput.object.metadata.name != "web"\n')
