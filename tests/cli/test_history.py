@@ -353,3 +353,20 @@ def test_a_workspace_made_again_under_another_project_shows_nothing_of_the_forme
     assert told(url, "policies", "checkout-dev", *who, errors=".*no policy that this user may see.*\n") == ""
     everything = ("--as", "oz", "--as-group", "acme-admins", "--tenancy", ACME)
     assert len(objects(told(url, "decisions", "-o", "json", *everything))) == 2
+
+
+def test_who_let_a_policy_in_for_a_former_owner_is_not_told(tmp_path: Path) -> None:
+    """The namespace changed hands and the policy stayed word for word: it is seen, and not whose decision it was."""
+    url = f"sqlite:///{tmp_path}/h.db"
+
+    async def run() -> None:
+        async with opened(url) as store:
+            await store.append([entry(record(1, tenants=REFUNDS, document=document_of(policy(1))))])
+            await store.revise([revision(1, 12, policy(1), tenants=CHECKOUT, uid="u1")])
+
+    asyncio.run(run())
+    who = ("--as", "ada", "--as-group", "checkout-team", "--tenancy", ACME)
+    [all_of_it] = objects(told(url, "policies", "checkout-dev", "-o", "json"))
+    assert all_of_it["decision"]["decision_id"] == "decision-1"
+    [found] = objects(told(url, "policies", "checkout-dev", "-o", "json", *who))
+    assert (found["name"], found["decision"]) == (all_of_it["name"], None)

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from webhook.cli.page import Page
-from webhook.cli.reader import Reader, Sight, tell
+from webhook.cli.reader import Clearance, Reader, tell
 from webhook.errors import SettingsError
 from webhook.history.moment import BITS
 from webhook.history.rows import Recorded, Row, Wanted
@@ -35,15 +35,15 @@ class Listing:
 
 async def listed(reader: Reader, listing: Listing) -> None:
     """List decisions on standard output; raises `PortcullisError`."""
-    async with reader.reading() as (store, sight):
-        if listing.documents and not (sight.tenants is None or sight.others):
+    async with reader.reading() as (store, clearance):
+        if listing.documents and not (clearance.tenants is None or clearance.others):
             raise SettingsError(
                 "a document tells of more tenants than its record stands under: --documents is for those who read the "
                 "whole organization"
             )
-        wanted = sight.of(listing.wanted)
+        wanted = clearance.of(listing.wanted)
         each = _follow(store, wanted, listing) if listing.follow else _asked(store, wanted, listing)
-        write = _json_line(sight) if listing.json else _text_line(sight)
+        write = _json_line(clearance) if listing.json else _text_line(clearance)
         count = 0
         async for row in each:
             write(row)
@@ -51,7 +51,7 @@ async def listed(reader: Reader, listing: Listing) -> None:
     if not count and not listing.json:
         tell(
             "no decision in the history is of this kind"
-            + (" and may be seen by that user" if sight.tenants is not None else "")
+            + (" and may be seen by that user" if clearance.tenants is not None else "")
         )
 
 
@@ -89,18 +89,18 @@ async def _newest(store: Store, wanted: Wanted) -> int:
     return rows[0].cursor if rows else -1
 
 
-def _json_line(sight: Sight) -> Callable[[Row], None]:
+def _json_line(clearance: Clearance) -> Callable[[Row], None]:
     def write(row: Row) -> None:
-        sys.stdout.buffer.write(orjson.dumps(as_json(row, sight)) + b"\n")
+        sys.stdout.buffer.write(orjson.dumps(as_json(row, clearance)) + b"\n")
 
     return write
 
 
-def as_json(row: Row, sight: Sight) -> dict[str, Any]:
+def as_json(row: Row, clearance: Clearance) -> dict[str, Any]:
     """Return a decision as an object; its document is JSON already."""
     same = ("decision_id", "time", "user", "operation", "group", "kind", "namespace", "name", "uid", "verdict", "rules")
     more = ("revision", "dry_run", "break_glass", "authenticated", "milliseconds", "route", "ran")
-    whole, mine = sight.sees_all_of(row.tenants), sight.mine(row.tenants)
+    whole, mine = clearance.sees_all_of(row.tenants), clearance.mine(row.tenants)
     told = {each: getattr(row, each) for each in (*same, *more)} | {
         "messages": [each.message for each in row.violations] if whole else [],
         "reason": row.reason if whole else "",
@@ -112,11 +112,11 @@ def as_json(row: Row, sight: Sight) -> dict[str, Any]:
     return told
 
 
-def _text_line(sight: Sight) -> Callable[[Row], None]:
+def _text_line(clearance: Clearance) -> Callable[[Row], None]:
     page = Page()
 
     def write(row: Row) -> None:
-        page.line(_line(row, whole=sight.sees_all_of(row.tenants)), STYLES.get(row.verdict, ""))
+        page.line(_line(row, whole=clearance.sees_all_of(row.tenants)), STYLES.get(row.verdict, ""))
 
     return write
 

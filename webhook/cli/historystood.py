@@ -3,17 +3,17 @@
 import difflib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import orjson
 
 from webhook.cli.manifest import yaml_of
 from webhook.cli.page import Page
-from webhook.cli.reader import Reader, Sight, tell
+from webhook.cli.reader import Clearance, Reader, tell
 from webhook.errors import HistoryError
 from webhook.history.moment import milliseconds
-from webhook.history.rows import StoredRevision
+from webhook.history.rows import Admission, StoredRevision
 from webhook.history.store import Store
 from webhook.review.answer import one_line
 
@@ -32,10 +32,10 @@ Key = tuple[str, str, str]
 
 async def stood(reader: Reader, namespace: str, at: str | None, *, json: bool) -> None:
     """Write what stood at a time (now without one) to standard output; raises `PortcullisError`."""
-    async with reader.reading() as (store, sight):
-        found = await _visible(store, sight, namespace, at)
+    async with reader.reading() as (store, clearance):
+        found = await _visible(store, clearance, namespace, at)
         if not found:
-            tell(await _why_nothing(store, sight, namespace, at))
+            tell(await _why_nothing(store, clearance, namespace, at))
     if json:
         for each in found:
             _write_json(as_json(each))
@@ -48,12 +48,12 @@ async def differed(reader: Reader, namespace: str, times: tuple[str, str], *, js
     begin, end = times
     if milliseconds(begin) > milliseconds(end):
         raise HistoryError(f"--from {begin} is after --to {end}: give the earlier time first")
-    async with reader.reading() as (store, sight):
-        before = await _visible(store, sight, namespace, begin)
-        after = await _visible(store, sight, namespace, end)
+    async with reader.reading() as (store, clearance):
+        before = await _visible(store, clearance, namespace, begin)
+        after = await _visible(store, clearance, namespace, end)
         if not before:
             # All that is there would seem to have been added.
-            tell(await _why_nothing(store, sight, namespace, begin))
+            tell(await _why_nothing(store, clearance, namespace, begin))
     page = Page()
     for old, new in _pairs(before, after):
         lines = _diff(old, new, times)
@@ -66,11 +66,16 @@ async def differed(reader: Reader, namespace: str, times: tuple[str, str], *, js
             page.line(line, "bold" if line.startswith(("---", "+++")) else STYLES.get(line[:1], ""))
 
 
-async def _visible(store: Store, sight: Sight, namespace: str, at: str | None) -> Sequence[StoredRevision]:
-    return [each for each in await store.standing(namespace, at) if sight.sees(each.tenants)]
+async def _visible(store: Store, clearance: Clearance, namespace: str, at: str | None) -> Sequence[StoredRevision]:
+    found = [each for each in await store.standing(namespace, at) if clearance.sees(each.tenants)]
+    # The same words may have been let in for the namespace's former owner.
+    return [
+        replace(each, admission=None) if each.admission and not clearance.sees(each.admission.tenants) else each
+        for each in found
+    ]
 
 
-async def _why_nothing(store: Store, sight: Sight, namespace: str, at: str | None) -> str:
+async def _why_nothing(store: Store, clearance: Clearance, namespace: str, at: str | None) -> str:
     """Say why nothing stood: none did, or we would not know."""
     begins = await store.begins()
     when = f"at {at}" if at else "now"
@@ -78,7 +83,7 @@ async def _why_nothing(store: Store, sight: Sight, namespace: str, at: str | Non
         return "the history holds no state of any object: is it the one that `portcullis serve --history` writes?"
     if at and milliseconds(at) < milliseconds(begins):
         return f"nothing is known of {when}: the history begins at {begins}"
-    if sight.tenants is not None:
+    if clearance.tenants is not None:
         return f"no policy that this user may see stood in namespace {namespace} {when}"
     if not await store.knows(namespace):
         return f"nothing was ever recorded of namespace {namespace}: see that its name is right"
@@ -103,9 +108,13 @@ def as_json(each: StoredRevision) -> dict[str, Any]:
     same = ("api_version", "kind", "namespace", "name", "seen", "until")
     return {key: getattr(each, key) for key in same} | {
         "writers": [asdict(one) for one in each.writers],
-        "decision": asdict(each.admission) if each.admission else None,
+        "decision": _decision(each.admission) if each.admission else None,
         "object": manifest(each),
     }
+
+
+def _decision(admission: Admission) -> dict[str, Any]:
+    return {key: getattr(admission, key) for key in ("decision_id", "user", "time", "break_glass")}
 
 
 def _documents(found: Sequence[StoredRevision]) -> Iterator[str]:

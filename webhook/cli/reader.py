@@ -25,7 +25,7 @@ ASK_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class Clearance:
     """Whose records may be seen: None for all `tenants`; `under` is as in `Wanted`, `others` are those of none."""
 
     tenants: frozenset[str] | None = None
@@ -70,12 +70,12 @@ class Reader:
     policies: Path
 
     @asynccontextmanager
-    async def reading(self) -> AsyncIterator[tuple[Store, Sight]]:
+    async def reading(self) -> AsyncIterator[tuple[Store, Clearance]]:
         """Open the history, and find out what of it may be seen; raises `PortcullisError`."""
         async with opened(self.url, migrate=False) as store:
-            yield store, Sight() if self.caller is None else await self._sight(self.caller)
+            yield store, Clearance() if self.caller is None else await self._clearance(self.caller)
 
-    async def _sight(self, caller: Caller) -> Sight:
+    async def _clearance(self, caller: Caller) -> Clearance:
         log_nothing()
         bundle = read_policies(self.policies)
         tree = await self._tree()
@@ -83,7 +83,7 @@ class Reader:
         async with own_opa(binary, bundle, _keep_quiet) as (opa, process):
             await process.ready(READY_SECONDS)
             found = await readable(opa, User(caller.user, caller.groups), tree.tenants, seconds=ASK_SECONDS)
-        return Sight(found["tenants"], found["under"], found["others"])
+        return Clearance(found["tenants"], found["under"], found["others"])
 
     async def _tree(self) -> Tree:
         # What it warns of names what not everybody sees, and the caller is somebody else.

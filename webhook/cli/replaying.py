@@ -116,7 +116,7 @@ async def play(asked: Asked, opa: Path, told: Callable[[int], None]) -> Played:
             after = await stack.enter_async_context(_head(opa, asked.head))
         except (PolicyError, OpaError) as error:
             return Played(failed=f"the rules of the change cannot decide: {error}")
-        screen = await asyncio.to_thread(screen_of, opa, _ours(asked.base), _ours(asked.head), bundled_policies())
+        screen = await asyncio.to_thread(screen_of, opa, ours(asked.base), ours(asked.head), bundled_policies())
         return await played(asked, Sides(before, after), told, screen=screen)
 
 
@@ -170,7 +170,7 @@ async def _side(opa: Path, bundle: Bundle, name: str) -> AsyncIterator[Side]:
     reads_time = await asyncio.to_thread(reads, opa, bundle, TIME)
     complaints: list[str] = []
     async with (
-        OpaProcess(opa, _ours(bundle).signed(), log=complaints.append, bounds=BOUNDS) as process,
+        OpaProcess(opa, ours(bundle).signed(), log=complaints.append, bounds=BOUNDS) as process,
         LocalOpa(socket=process.socket) as client,
     ):
         await process.ready(READY_SECONDS)
@@ -179,7 +179,7 @@ async def _side(opa: Path, bundle: Bundle, name: str) -> AsyncIterator[Side]:
         yield side
 
 
-def _ours(bundle: Bundle) -> Bundle:
+def ours(bundle: Bundle) -> Bundle:
     """Return a bundle in which many documents are decided on by the way that is ours, not by one that comes with it."""
     return replace(bundle, files={**bundle.files, BATCH: (bundled_policies() / BATCH).read_bytes()})
 

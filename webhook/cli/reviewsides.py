@@ -4,12 +4,12 @@ import asyncio
 import sys
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from webhook.cli.child import own_opa
-from webhook.cli.replaying import BATCH
+from webhook.cli.replaying import ours
 from webhook.decision.binary import find_opa
 from webhook.decision.bundle import Bundle, read_policies
 from webhook.decision.catalogue import RulePage, read_catalogue
@@ -146,9 +146,7 @@ class _Starting:
         bundle = await asyncio.to_thread(read_policies, own)
         if known and known.bundle.policies == bundle.policies:
             return known
-        # Many documents are decided on by the way that is ours, not by one that comes with the change.
-        ours = replace(bundle, files={**bundle.files, BATCH: (bundled_policies() / BATCH).read_bytes()})
-        opa, process = await self.stack.enter_async_context(own_opa(self.binary, ours, _keep_quiet))
+        opa, process = await self.stack.enter_async_context(own_opa(self.binary, ours(bundle), _keep_quiet))
         await process.ready(READY_SECONDS)
         return Rules(opa, bundle, _catalogue(bundle))
 

@@ -2,11 +2,9 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from webhook.errors import Cause
-from webhook.history.record import Record, Route, Verdict
-from webhook.model import Violation, Writer
+from webhook.history.record import Record, Revision, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,72 +54,40 @@ def seen_of(tenants: Iterable[str], visible: frozenset[str], under: Mapping[str,
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """A decision that was kept: the fields of its `Record`, and where it stands among the others."""
+class Row(Record):
+    """A decision that was kept: its `Record` without the document, and where it stands among the others."""
 
-    cursor: int
-    decision_id: str
-    time: str
-    route: Route
-    user: str
-    operation: str
-    group: str
-    kind: str
-    namespace: str
-    name: str
-    uid: str
-    verdict: Verdict
-    rules: tuple[str, ...]
-    ran: tuple[str, ...]
-    violations: tuple[Violation, ...]
-    revision: str
-    dry_run: bool
-    break_glass: bool
-    authenticated: bool
-    milliseconds: float
-    reason: str
-    cause: Cause | None
-    tenants: tuple[str, ...]
+    cursor: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded(Row):
     """A decision with its document as JSON, empty where there was none."""
 
-    document: bytes
+    document: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """The decision that let a state of an object in."""
+    """The decision that let a state of an object in; `tenants` are those of its `Record`."""
 
     decision_id: str
     user: str
     time: str
     break_glass: bool
+    tenants: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class StoredRevision:
+class StoredRevision(Revision):
     """
-    A state of an object that was kept: the fields of its `Revision`, and more.
+    A state of an object that was kept.
 
     `until` is when the next was seen, None while it stands. `admission` is None where no decision is known that let it
     in: it stood before there was a history, or came while the gate was open.
     """
 
-    api_version: str
-    kind: str
-    namespace: str
-    name: str
-    uid: str
-    version: str
-    seen: str
-    until: str | None
-    gone: bool
-    content: Mapping[str, Any] | None
-    writers: tuple[Writer, ...]
-    tenants: tuple[str, ...]
+    until: str | None = None
     admission: Admission | None = None
 
 

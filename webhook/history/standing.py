@@ -78,10 +78,11 @@ def _query(mine: Sequence[ColumnElement[bool]], time: int) -> Select[Any]:
         .where(every.c.seen <= time, or_(every.c.until.is_(None), every.c.until > time), every.c.gone.is_(False))
         .subquery("chosen")
     )
-    by = ("decision_id", "user", "time", "break_glass")
+    by, above = ("decision_id", "user", "time", "break_glass"), tenant_sets.alias("above")
     return (
-        select(chosen, *(decisions.c[each].label(f"by_{each}") for each in by))
+        select(chosen, *(decisions.c[each].label(f"by_{each}") for each in by), above.c.tenants.label("by_tenants"))
         .outerjoin(decisions, decisions.c.id == chosen.c.let_in)
+        .outerjoin(above, above.c.id == decisions.c.tenant_set)
         .order_by(chosen.c.kind, chosen.c.namespace, chosen.c.name, chosen.c.api_version)
     )
 
@@ -90,7 +91,11 @@ def _read(found: Any) -> StoredRevision:
     admission = None
     if found["by_decision_id"] is not None:
         admission = Admission(
-            found["by_decision_id"], found["by_user"], told(found["by_time"]), break_glass=bool(found["by_break_glass"])
+            found["by_decision_id"],
+            found["by_user"],
+            told(found["by_time"]),
+            break_glass=bool(found["by_break_glass"]),
+            tenants=texts(found["by_tenants"]),
         )
     same = ("api_version", "kind", "namespace", "name", "uid", "version")
     return StoredRevision(
