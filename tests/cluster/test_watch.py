@@ -240,6 +240,21 @@ def test_what_is_too_old_begins_anew(gone: bytes | Exception) -> None:
     assert set(found.heard) == {None}
 
 
+def test_what_is_too_old_is_told_anew_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was away for long and has answered: the long waits of before are over."""
+    waits, sleep = list[float](), asyncio.sleep
+
+    async def noted(seconds: float) -> None:
+        waits.append(seconds)
+        await sleep(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", noted)
+    first = [event("ADDED", "a", 1), bookmark(5, end=True)]
+    followed(Source([first, *([CUT] for _ in range(5)), [GONE], [bookmark(9, end=True)]]))
+    assert max(waits[:6]) > 2 * watch.FIRST_WAIT
+    assert waits[6] <= watch.FIRST_WAIT
+
+
 def test_too_old_in_the_middle_of_what_stands_begins_anew() -> None:
     """The half that was heard is forgotten."""
     found = followed(Source([[event("ADDED", "a", 1), error(410)], [bookmark(3, end=True)]]))

@@ -20,7 +20,8 @@ Object = dict[str, Any]
 
 WATCH_SECONDS = (240, 480)
 """How long a watch may last before it is taken up anew: between these, so that not all end at once."""
-FIRST_WAIT, LONGEST_WAIT = 0.1, 10.0
+FIRST_WAIT, LONGEST_WAIT = 0.1, 4.0
+"""Between two tries; the longest keeps recovery, which may take two of them, far below docs/failure-matrix.md's 15 s."""
 HOPELESS = 8
 """After so many watches in a row that failed, the next one begins anew."""
 CALM_SECONDS = 1.0
@@ -101,6 +102,9 @@ class Watch:
                 if error.status == 404 and not self.mandatory:
                     raise
                 failures += 1
+                if error.status == 410 and course.version:
+                    # That is an answer: whoever was away for long does not wait for long once more.
+                    wait = FIRST_WAIT
                 # After a restore of etcd no version that we know may ever be told of.
                 if error.status == 410 or failures >= HOPELESS:
                     course.version, failures = "", 0
