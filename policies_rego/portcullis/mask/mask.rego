@@ -19,15 +19,16 @@
 #           annotations: {type: array, items: {type: string}}
 #           fields: {type: array, items: {type: string}}
 #           spec: {type: array, items: {type: string}}
-# entrypoint: true
 package portcullis.mask
 
 import data.portcullis.kinds
 import data.portcullis.shipped
 
+# METADATA
+# entrypoint: true
 decision := {"revision": shipped.revision, "paths": paths} if input.shapes
 
-paths := [[path | some path in object.get(taken, index, [])] | some index, _ in input.shapes]
+paths := [sort(object.get(taken, index, [])) | some index, _ in input.shapes]
 
 taken[index] contains path if some [index, path] in (masked - kept)
 
