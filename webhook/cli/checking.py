@@ -13,7 +13,8 @@ from webhook.check.course import Course
 from webhook.check.judge import Judge
 from webhook.check.opening import Given, Opening, opened, steps_of
 from webhook.check.placing import placed
-from webhook.check.written import STANDARD_INPUT, Sources, every_written, parted
+from webhook.check.reading import every_written
+from webhook.check.written import STANDARD_INPUT, Sources, parted
 from webhook.cli.checked import Checked
 from webhook.cli.child import own_opa
 from webhook.cli.explanation import impersonated

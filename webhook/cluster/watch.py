@@ -21,7 +21,7 @@ Object = dict[str, Any]
 WATCH_SECONDS = (240, 480)
 """How long a watch may last before it is taken up anew: between these, so that not all end at once."""
 FIRST_WAIT, LONGEST_WAIT = 0.1, 4.0
-"""Between two tries; the longest keeps recovery, which may take two of them, far below docs/failure-matrix.md's 15 s."""
+"""Between two tries; recovery may take two of the longest, and 15 s are promised for it (docs/failure-matrix.md)."""
 HOPELESS = 8
 """After so many watches in a row that failed, the next one begins anew."""
 CALM_SECONDS = 1.0
