@@ -2,13 +2,11 @@
 
 import os
 import signal
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from webhook.check import reading
-from webhook.check.finding import Spot, Thing
 from webhook.check.reading import every_written
 from webhook.check.written import Sources, Written
 from webhook.errors import ManifestError, SettingsError
@@ -16,7 +14,7 @@ from webhook.errors import ManifestError, SettingsError
 POLICY = """apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
 metadata: {{name: allow-{number}, namespace: team-{number}}}
-spec: {{podSelector: {{}}}}
+spec: {{podSelector: {{}}, ingress: [{{ports: [{{port: {number}}}]}}]}}
 ---
 {more}
 """
@@ -58,10 +56,10 @@ def write(folder: Path) -> None:
         (folder / f"{number}.yaml").write_text(POLICY.format(number=number, more=MORE[number % len(MORE)]))
 
 
-def read(folder: Path, *, many: int) -> list[tuple[Thing, Spot, object] | str]:
-    """Return what is found, comparable."""
+def read(folder: Path, *, many: int) -> list[tuple[object, ...] | str]:
+    """Return what is found, and what would come of it, comparable."""
     found = every_written(Sources((folder,)), many=many)
     return [
-        str(each) if isinstance(each, ManifestError) else (each.thing, replace(each.spot), each.read())
+        str(each) if isinstance(each, ManifestError) else (each.thing, each.spot, each.read(), each.arrival())
         for each in found
     ]

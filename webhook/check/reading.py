@@ -1,5 +1,5 @@
 """
-Reads all the files of a run, by every core where there are many: to read YAML is half of the work of a check.
+Reads all the files of a run, by every core where there are many: that is half of the work of a check.
 
 Files know nothing of each other, so what is read of them is the same in whatever process, and comes in their order.
 """
@@ -13,7 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
 
-from webhook.check.written import STANDARD_INPUT, Read, Sources, Written
+from webhook.check.written import STANDARD_INPUT, Created, Read, Sources, Written
 from webhook.errors import ManifestError, SettingsError
 
 MANY = 100
@@ -49,7 +49,7 @@ def _every(sources: Sources, many: int) -> Iterator[Found]:
         yield from _in_order(files, read)
         return
     with ProcessPoolExecutor(cores, multiprocessing.get_context("fork"), _leave_interrupts) as pool:
-        asked = partial(_of, Sources(sources.paths, sources.namespace))
+        asked = partial(_more_of, Sources(sources.paths, sources.namespace))
         try:
             yield from _in_order(files, pool.map(asked, here, chunksize=AT_A_TIME))
         except BrokenProcessPool as error:
@@ -68,6 +68,14 @@ def _in_order(files: Sequence[Path | ManifestError], read: Iterator[Sequence[Fou
 
 def _of(sources: Sources, file: Path) -> Sequence[Found]:
     return list(sources.read(file))
+
+
+def _more_of(sources: Sources, file: Path) -> Sequence[Found]:
+    """Return the same, and what would come of each object: who judges them has enough to do."""
+    return [
+        each._replace(created=Created.of(each.content)) if isinstance(each, Read) and each.content else each
+        for each in sources.read(file)
+    ]
 
 
 def _leave_interrupts() -> None:

@@ -8,9 +8,11 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from webhook.check.arriving import Arrival, arriving
 from webhook.check.finding import Spot, Thing
 from webhook.check.kinds import COVERED, KindPage, split_version
 from webhook.check.shelf import Held, Shelf
+from webhook.check.validation import Problem
 from webhook.errors import ManifestError
 from webhook.tenancy.manifests import Manifest, Reading, files_of, read_bytes, read_file, read_manifests
 
@@ -27,6 +29,8 @@ class Written:
     spot: Spot
     shelf: Shelf
     held: Held | None = None
+    created: tuple[Held | None, tuple[Problem, ...]] | None = None
+    """`Created`, where that is known already."""
 
     @property
     def covered(self) -> bool:
@@ -38,6 +42,13 @@ class Written:
         thing: dict[str, Any] = orjson.loads(self.shelf.content(self.held)) if self.held else {}
         return thing
 
+    def arrival(self) -> Arrival:
+        """Return it as it reaches the hook where nothing of its name stands."""
+        if self.created is None:
+            return arriving(self.read())
+        held, problems = self.created
+        return Arrival(orjson.loads(self.shelf.content(held)) if held else None, problems)
+
 
 class Read(NamedTuple):
     """An object as it was read: who it is, where it stands, and what it says as JSON, None where nobody is asked."""
@@ -45,6 +56,20 @@ class Read(NamedTuple):
     thing: Thing
     spot: Spot
     content: bytes | None = None
+    created: "Created | None" = None
+
+
+class Created(NamedTuple):
+    """What would reach the hook if it were created, as JSON, None where it cannot be decoded, and what is wrong."""
+
+    content: bytes | None
+    problems: tuple[Problem, ...]
+
+    @classmethod
+    def of(cls, read: bytes) -> "Created":
+        """Return that of an object as it was read."""
+        thing, problems = arriving(orjson.loads(read))
+        return cls(None if thing is None else orjson.dumps(thing), problems)
 
 
 @dataclass(slots=True)
@@ -89,7 +114,12 @@ class Sources:
         thing = read.thing
         # Most of these are the same in thousands of objects.
         own = Thing(intern(thing.namespace), intern(thing.kind), thing.name, intern(thing.api_version))
-        return Written(own, read.spot, self.shelf, None if read.content is None else self.shelf.put(read.content))
+        held, created = self._held(read.content), read.created
+        known = (self._held(created.content), created.problems) if created else None
+        return Written(own, read.spot, self.shelf, held, known)
+
+    def _held(self, content: bytes | None) -> Held | None:
+        return None if content is None else self.shelf.put(content)
 
     def written(self, file: Path) -> Iterator[Written | ManifestError]:
         """Yield the objects of one of the files, and what cannot be read there."""
