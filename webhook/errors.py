@@ -44,6 +44,10 @@ class ManifestError(PortcullisError):
         place = f"{file}:{line}:{column}" if column else f"{file}:{line}" if line else f"{file}"
         super().__init__(f"{place}: {what}")
 
+    def __reduce__(self) -> tuple[type["ManifestError"], tuple[Path, int, int, str]]:
+        # As it goes from one process to another.
+        return ManifestError, (self.file, self.line, self.column, self.what)
+
 
 class PolicyError(PortcullisError):
     """The Rego does not pass its checks."""

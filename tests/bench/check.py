@@ -20,7 +20,8 @@ from webhook.check.arriving import stood
 from webhook.check.asking import Deed
 from webhook.check.judge import Judge
 from webhook.check.opening import Given, opened
-from webhook.check.written import Sources, every_written, parted
+from webhook.check.reading import every_written
+from webhook.check.written import Sources, parted
 from webhook.decision.binary import find_opa
 from webhook.decision.bundle import read_policies
 from webhook.decision.opa import LocalOpa

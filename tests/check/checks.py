@@ -14,7 +14,8 @@ from webhook.check.finding import CheckedFinding
 from webhook.check.judge import Judge
 from webhook.check.opening import Given, opened, steps_of
 from webhook.check.placing import placed
-from webhook.check.written import Sources, Written, every_written, parted
+from webhook.check.reading import every_written
+from webhook.check.written import Sources, Written, parted
 from webhook.decision.catalogue import RulePage
 from webhook.settings import BREAK_GLASS_GROUPS
 from webhook.tenancy.files import load_tree

@@ -8,7 +8,8 @@ import yaml
 from webhook.check.finding import CheckedFinding, Spot, Thing
 from webhook.check.kinds import COVERED, LAST, hooked, phase_of
 from webhook.check.placing import Fault, paths_of
-from webhook.check.written import STANDARD_INPUT, Sources, every_written, parted
+from webhook.check.reading import every_written
+from webhook.check.written import STANDARD_INPUT, Sources, parted
 from webhook.settings import bundled_webhooks
 
 

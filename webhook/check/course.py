@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby, islice
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -167,10 +168,9 @@ class Course:
         if not hooked(*thing.identity[:2], thing.namespace):
             return _Asked(step)
         old = self.ground.standing(thing)
-        applied = {} if step.ends else self.ground.applied(written.read(), old)
-        arrival = Arrival(None) if step.ends else arriving(applied, old)
+        arrival = Arrival(None) if step.ends else self._arrival(written, old)
         deed = Deed(thing, arrival.thing, old)
-        faults = tuple(_invalid(Deed(thing, applied, old), written.spot, each) for each in arrival.problems)
+        faults = tuple(_invalid(Deed(thing, arrival.thing or {}, old), written.spot, each) for each in arrival.problems)
         if arrival.problems and arrival.thing is None:
             return _Asked(step, deed, faults=faults)
         try:
@@ -187,6 +187,9 @@ class Course:
         # Nothing follows from what cannot be read.
         undo = None if document.unreadable else self._do(deed, written)
         return _Asked(step, deed, document, faults, undo)
+
+    def _arrival(self, written: Written, old: dict[str, Any] | None) -> Arrival:
+        return written.arrival() if old is None else arriving(self.ground.applied(written.read(), old), old)
 
     def _do(self, deed: Deed, written: Written) -> Undo | None:
         if deed.thing.kind == "Organization" and not self.ground.keeps(deed.thing, deed.new):

@@ -4,13 +4,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from sys import intern
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
+from webhook.check.arriving import Arrival, arriving
 from webhook.check.finding import Spot, Thing
 from webhook.check.kinds import COVERED, KindPage, split_version
 from webhook.check.shelf import Held, Shelf
+from webhook.check.validation import Problem
 from webhook.errors import ManifestError
 from webhook.tenancy.manifests import Manifest, Reading, files_of, read_bytes, read_file, read_manifests
 
@@ -27,6 +29,8 @@ class Written:
     spot: Spot
     shelf: Shelf
     held: Held | None = None
+    created: tuple[Held | None, tuple[Problem, ...]] | None = None
+    """`Created`, where that is known already."""
 
     @property
     def covered(self) -> bool:
@@ -37,6 +41,35 @@ class Written:
         """Return the object."""
         thing: dict[str, Any] = orjson.loads(self.shelf.content(self.held)) if self.held else {}
         return thing
+
+    def arrival(self) -> Arrival:
+        """Return it as it reaches the hook where nothing of its name stands."""
+        if self.created is None:
+            return arriving(self.read())
+        held, problems = self.created
+        return Arrival(orjson.loads(self.shelf.content(held)) if held else None, problems)
+
+
+class Read(NamedTuple):
+    """An object as it was read: who it is, where it stands, and what it says as JSON, None where nobody is asked."""
+
+    thing: Thing
+    spot: Spot
+    content: bytes | None = None
+    created: "Created | None" = None
+
+
+class Created(NamedTuple):
+    """What would reach the hook if it were created, as JSON, None where it cannot be decoded, and what is wrong."""
+
+    content: bytes | None
+    problems: tuple[Problem, ...]
+
+    @classmethod
+    def of(cls, read: bytes) -> "Created":
+        """Return that of an object as it was read."""
+        thing, problems = arriving(orjson.loads(read))
+        return cls(None if thing is None else orjson.dumps(thing), problems)
 
 
 @dataclass(slots=True)
@@ -69,14 +102,31 @@ class Sources:
             return read_bytes(file, self.standard_input)
         return read_manifests(file) if file in self.paths else read_file(file)
 
-    def written(self, file: Path) -> Iterator[Written | ManifestError]:
-        """Yield the objects of one of the files, and what cannot be read there."""
+    def read(self, file: Path) -> Iterator[Read | ManifestError]:
+        """Yield the objects of one of the files, and what cannot be read there; nothing of it is kept."""
         reading = self.manifests(file)
         yield from reading.errors
         for index, manifest in enumerate(reading.manifests):
-            yield self._written(manifest, index)
+            yield self._read(manifest, index)
 
-    def _written(self, manifest: Manifest, index: int) -> Written | ManifestError:
+    def kept(self, read: Read) -> Written:
+        """Return an object once what it says lies on the shelf."""
+        thing = read.thing
+        # Most of these are the same in thousands of objects.
+        own = Thing(intern(thing.namespace), intern(thing.kind), thing.name, intern(thing.api_version))
+        held, created = self._held(read.content), read.created
+        known = (self._held(created.content), created.problems) if created else None
+        return Written(own, read.spot, self.shelf, held, known)
+
+    def _held(self, content: bytes | None) -> Held | None:
+        return None if content is None else self.shelf.put(content)
+
+    def written(self, file: Path) -> Iterator[Written | ManifestError]:
+        """Yield the objects of one of the files, and what cannot be read there."""
+        for each in self.read(file):
+            yield each if isinstance(each, ManifestError) else self.kept(each)
+
+    def _read(self, manifest: Manifest, index: int) -> Read | ManifestError:
         data, metadata = manifest.data, manifest.data["metadata"]
         group, _ = split_version(data["apiVersion"])
         page = COVERED.get((group, data["kind"]))
@@ -84,16 +134,15 @@ class Sources:
         if isinstance(namespace, ManifestError):
             return namespace
         name = metadata.get("name") or f"{metadata['generateName']}*"
-        # Most of these are the same in thousands of objects.
-        thing = Thing(intern(namespace), intern(data["kind"]), name, intern(data["apiVersion"]))
+        thing = Thing(namespace, data["kind"], name, data["apiVersion"])
         spot = Spot(manifest.file, index, manifest.line, manifest.place[1])
         if page is None:
-            return Written(thing, spot, self.shelf)
+            return Read(thing, spot)
         # As kubectl and the API server do: they put in what is missing, and take out what has no place there.
         kept = {key: value for key, value in metadata.items() if key != "namespace"}
         whole = {**data, "metadata": {**kept, "namespace": namespace} if namespace else kept}
         try:
-            return Written(thing, spot, self.shelf, self.shelf.put(orjson.dumps(whole)))
+            return Read(thing, spot, orjson.dumps(whole))
         except TypeError as error:
             return manifest.error((), f"it cannot be JSON: {error}")
 
@@ -105,15 +154,6 @@ class Sources:
         if not isinstance(namespace, str):
             return manifest.error(("metadata", "namespace"), "metadata.namespace is no string: quote it")
         return namespace
-
-
-def every_written(sources: Sources) -> Iterator[Written | ManifestError]:
-    """Yield all objects of all files, and what cannot be read."""
-    for file in sources.files():
-        if isinstance(file, ManifestError):
-            yield file
-        else:
-            yield from sources.written(file)
 
 
 def parted(found: Iterable[Written | ManifestError]) -> tuple[list[Written], list[ManifestError]]:

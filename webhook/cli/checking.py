@@ -13,9 +13,10 @@ from webhook.check.course import Course
 from webhook.check.judge import Judge
 from webhook.check.opening import Given, Opening, opened, steps_of
 from webhook.check.placing import placed
-from webhook.check.written import STANDARD_INPUT, Sources, every_written, parted
+from webhook.check.reading import every_written
+from webhook.check.written import STANDARD_INPUT, Sources, parted
 from webhook.cli.checked import Checked
-from webhook.cli.child import own_opa
+from webhook.cli.deciding import deciding
 from webhook.cli.explanation import impersonated
 from webhook.cli.logs import log_nothing
 from webhook.cli.progress import progress
@@ -28,7 +29,6 @@ from webhook.settings import environment
 from webhook.tenancy.files import Loading, load_tree
 from webhook.tenancy.manifests import MAX_BYTES, Reading
 
-READY_SECONDS = 30.0
 SELDOM = 20_000
 """So many more objects of Python have to stand before it looks for garbage among them; 700 is its own."""
 CLUSTER = "cluster"
@@ -88,8 +88,7 @@ class Work:
 
     async def _judged(self, given: Given, opening: Opening, bundle: Bundle, catalogue: Sequence[RulePage]) -> Course:
         binary = await asyncio.to_thread(find_opa, environment(), say=_tell)
-        async with own_opa(binary, bundle, _keep_quiet, bounds=BATCH) as (opa, process):
-            await process.ready(READY_SECONDS)
+        async with deciding(binary, bundle, BATCH) as opa:
             judge = Judge(
                 opa,
                 bundle.policies,
@@ -162,7 +161,3 @@ def _let_lie() -> None:
 
 def _tell(line: str) -> None:
     sys.stderr.write(f"portcullis: {line}\n")
-
-
-def _keep_quiet(line: str) -> None:
-    """Leave out what OPA says as it runs: if it does not start, the error has its last words."""

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from webhook.cli.child import scratch
+from webhook.cli.deciding import unchecked
 from webhook.decision.bundle import Bundle, check_policies
-from webhook.decision.opa import LocalOpa
-from webhook.decision.process import Bounds, OpaProcess
+from webhook.decision.process import Bounds
 from webhook.decision.reads import reads
 from webhook.errors import HistoryError, OpaError, PolicyError, SettingsError
 from webhook.exemption import read_time
@@ -28,7 +28,6 @@ MISJUDGED = (
     "a document that the change seemed not to concern is decided otherwise under it, so every one was decided as a "
     "whole: report this, it should not happen"
 )
-READY_SECONDS = 30.0
 TIME = ("request", "time")
 BATCH = "portcullis/batch/batch.rego"
 BOUNDS = Bounds(memory=256, silent=30)
@@ -163,18 +162,13 @@ async def _head(opa: Path, bundle: Bundle) -> AsyncIterator[Side]:
 @asynccontextmanager
 async def _side(opa: Path, bundle: Bundle, name: str) -> AsyncIterator[Side]:
     """
-    Run an OPA with a revision; raises `OpaError` or `PolicyError` where it cannot decide.
+    Run a revision; raises `OpaError` or `PolicyError` where it cannot decide.
 
     The base passed its checks when it came: today's document may have lost a field that it reads.
     """
     reads_time = await asyncio.to_thread(reads, opa, bundle, TIME)
-    complaints: list[str] = []
-    async with (
-        OpaProcess(opa, ours(bundle).signed(), log=complaints.append, bounds=BOUNDS) as process,
-        LocalOpa(socket=process.socket) as client,
-    ):
-        await process.ready(READY_SECONDS)
-        side = Side(client, bundle.policies, reads_time)
+    async with unchecked(opa, ours(bundle), BOUNDS) as decides:
+        side = Side(decides, bundle.policies, reads_time)
         await whole(side, name)
         yield side
 

@@ -10,7 +10,8 @@ from webhook.check.finding import CheckedFinding
 from webhook.check.judge import Judge
 from webhook.check.opening import Given, opened, steps_of
 from webhook.check.placing import placed
-from webhook.check.written import Sources, every_written, parted
+from webhook.check.reading import every_written
+from webhook.check.written import Sources, parted
 from webhook.decision.catalogue import RulePage
 from webhook.decision.opa import Opa
 from webhook.model import Policies
