@@ -37,7 +37,7 @@ format: $(VENV)/.dev ## format Python and Rego
 	@$(BIN)/python -m webhook.decision.document > $(VENV)/input.json && mv $(VENV)/input.json policies_rego/schemas/input.json
 
 bench: $(VENV)/.dev ## the figures, into docs/figures.md and docs/figures.json
-	@$(BIN)/python -m tests.bench
+	@$(BIN)/python -m bench
 
 lock: $(VENV)/.dev ## pin the dependencies anew, with hashes
 	@$(LOCK) --group build -o requirements.lock --upgrade

@@ -10,20 +10,20 @@ import os
 import sys
 from pathlib import Path
 
-from tests.bench.burst import measure_burst
-from tests.bench.check import measure_check
-from tests.bench.clustered import measure_cluster
-from tests.bench.figures import Figure, write
-from tests.bench.growth import measure_growth
-from tests.bench.history import ROWS, measure_history
-from tests.bench.load import measure_latency
-from tests.bench.recording import measure_recording
-from tests.bench.replay import measure_replay
-from tests.bench.served import Served, measure_start
-from tests.bench.steady import measure_steady
+from bench.burst import measure_burst
+from bench.check import measure_check
+from bench.clustered import measure_cluster
+from bench.figures import Figure, write
+from bench.growth import measure_growth
+from bench.history import ROWS, measure_history
+from bench.openloop import measure_latency
+from bench.recording import measure_recording
+from bench.replay import measure_replay
+from bench.served import Served, measure_start
+from bench.steady import measure_steady
 from tests.faults.matrix import slowest
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[1] / "docs"
 
 
 async def measure() -> list[Figure]:

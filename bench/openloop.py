@@ -13,8 +13,8 @@ from collections.abc import Awaitable, Callable
 
 import orjson
 
-from tests.bench.figures import Figure
-from tests.bench.served import Served
+from bench.figures import Figure
+from bench.served import Served
 from tests.cases.table import CASES
 
 Send = Callable[[int], Awaitable[None]]

@@ -16,9 +16,9 @@ from tempfile import TemporaryDirectory
 import aiohttp
 import psutil
 
-from tests.bench.figures import Figure
+from bench.figures import Figure
 
-TREE = Path(__file__).parents[1] / "cases" / "tree"
+TREE = Path(__file__).parents[1] / "tests" / "cases" / "tree"
 MEGABYTE = 1_000_000
 
 
