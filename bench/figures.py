@@ -4,10 +4,16 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+
+from bench.page import page
+from bench.spread import Spread
+
+Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,48 +25,73 @@ class Figure:
     unit: str
     bound: float | None = None
     how: str = ""
+    more: bool = False
+    """More of it is better, and `bound` is the least that it may be."""
+    turns: tuple[float, ...] = ()
+    """What each turn measured; with them a later run can tell whether it moved."""
+    cell: tuple[str, str, str] | None = None
+    """The table, row and column of a page on which it is one of many of its kind."""
 
     @property
     def verdict(self) -> str:
         """Whether the bound is kept, in words."""
         if self.bound is None:
             return ""
-        return "kept" if self.value <= self.bound else f"missed by {(self.value / self.bound - 1) * 100:.0f} %"
+        kept = self.value >= self.bound if self.more else self.value <= self.bound
+        return "kept" if kept else f"missed by {abs(self.value / self.bound - 1) * 100:.0f} %"
+
+    @property
+    def spread(self) -> Spread | None:
+        """Where it lies, as far as its turns tell; None where it was measured once."""
+        return Spread.of(self.turns) if len(self.turns) > 1 else None
+
+    def row(self) -> Json:
+        """Return what is saved of it."""
+        spread = self.spread
+        return asdict(self) | {
+            "verdict": self.verdict,
+            "low": spread.low if spread else None,
+            "high": spread.high if spread else None,
+        }
 
 
-def write(figures: Sequence[Figure], folder: Path) -> None:
-    """Write figures.md and figures.json into `folder`."""
-    about = {
+def write(found: Mapping[str, Sequence[Figure]], folder: Path, *, seconds: Mapping[str, float]) -> None:
+    """
+    Write figures.md and figures.json into `folder`, by scenario.
+
+    Those of other scenarios that stand there stay, each with its commit and machine: a whole run takes long.
+    """
+    target = folder / "figures.json"
+    saved = json.loads(target.read_text()) if target.exists() else {}
+    runs = dict(saved.get("runs", {}))
+    rows = [each for each in saved.get("figures", []) if each.get("scenario") in runs and each["scenario"] not in found]
+    for scenario, figures in found.items():
+        runs[scenario] = about() | {"seconds": round(seconds[scenario])}
+        rows += [{"scenario": scenario} | each.row() for each in figures]
+    whole = about() | {"runs": runs, "figures": rows}
+    target.write_text(json.dumps(whole, indent=1) + "\n")
+    (folder / "figures.md").write_text(page(whole))
+
+
+def about() -> Json:
+    """Return what a run is of: the commit, the time, and the machine, of which alone figures compare."""
+    return {
         "commit": _commit(),
         "measured": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": f"{os.cpu_count()} cores, {platform.machine()}, Linux {platform.release()}",
+        "cores": os.cpu_count(),
+        "cpu": _cpu(),
         "python": platform.python_version(),
     }
-    rows = [asdict(each) | {"verdict": each.verdict} for each in figures]
-    (folder / "figures.json").write_text(json.dumps(about | {"figures": rows}, indent=2) + "\n")
-    (folder / "figures.md").write_text("\n".join(_page(about, figures)) + "\n")
 
 
-def _page(about: dict[str, str], figures: Sequence[Figure]) -> list[str]:
-    return [
-        "# Figures",
-        "",
-        "Written by `make bench`; machines are shared and noisy, so compare ratios rather than milliseconds.",
-        "",
-        *(f"- {key}: {value}" for key, value in about.items()),
-        "",
-        "| figure | measured | at most | |",
-        "|---|---|---|---|",
-        *(f"| {each.name} | {each.value:g} {each.unit} | {_bound(each)} | {each.verdict} |" for each in figures),
-        "",
-        *(f"- **{each.name}**: {each.how}" for each in figures if each.how),
-    ]
-
-
-def _bound(figure: Figure) -> str:
-    return "" if figure.bound is None else f"{figure.bound:g} {figure.unit}"
+def _cpu() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
 
 
 def _commit() -> str:
-    done = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=True)
-    return done.stdout.strip()
+    root = Path(__file__).parents[1]
+    told = ["git", "describe", "--always", "--dirty"]
+    return subprocess.run(told, cwd=root, capture_output=True, text=True, check=True).stdout.strip()
