@@ -1,70 +1,109 @@
 """
-`make bench`: the figures, each beside its bound, into docs/figures.md and docs/figures.json.
+`make bench`: the figures, each beside its bound, into docs/figures.md, docs/figures.json and docs/figures.svg.
 
-For a trial run: BENCH_BURST and BENCH_STEADY say how many namespaces the two large measurements make, BENCH_REPLAY how
-many recorded decisions are made again, BENCH_ROWS how many decisions the history has.
+    python -m bench                                    every scenario, about 45 minutes
+    python -m bench load start                         these alone; what else stands in docs stays
+    python -m bench load --against docs/figures.json   and say what moved beyond noise; 1 if something got worse
+    python -m bench --quick                            whether the load works at all, under 30 s, into no file
+    python -m bench load -- --workers 2                with more flags for `serve`
+
+For a trial run: BENCH_BURST and BENCH_STEADY say how many namespaces the two large measurements make, BENCH_CHECK how
+many objects are checked, BENCH_REPLAY how many recorded decisions are made again, BENCH_ROWS how many decisions the
+history has.
 """
 
+import argparse
 import asyncio
-import os
 import sys
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bench.burst import measure_burst
-from bench.check import measure_check
-from bench.clustered import measure_cluster
-from bench.figures import Figure, write
-from bench.growth import measure_growth
-from bench.history import ROWS, measure_history
-from bench.openloop import measure_latency
-from bench.recording import measure_recording
-from bench.replay import measure_replay
-from bench.served import Served, measure_start
-from bench.steady import measure_steady
-from tests.faults.matrix import slowest
+from bench.comparison import ComparisonError, Moved, compared, saved_run
+from bench.figures import Figure, about, saved, write
+from bench.generator import LoadError
+from bench.page import chapter
+from bench.picture import draw
+from bench.scenarios import SCENARIOS
+from bench.sides import measure_sides
 
 DOCS = Path(__file__).parents[1] / "docs"
+Found = dict[str, list[Figure]]
 
 
-async def measure() -> list[Figure]:
-    """Return every figure; shows what it is doing, for it takes half an hour."""
-    tell("start, 5 times")
-    figures = [await measure_start(runs=5)]
-    tell("100 requests/s, the decision and a no-op route in turns, 80 s")
-    async with Served.start() as served:
-        figures += await measure_latency(served, rate=100, seconds=5.0, turns=8)
-        figures += served.memory()
-    tell("100 requests/s with a history and without, in turns, 80 s")
-    figures += await measure_recording(rate=100, seconds=2.5, turns=16)
-    tell("1,000 decisions on trees of 10, 1,000 and 10,000 namespaces, in turns")
-    figures += await measure_growth(rounds=1000)
-    tell("portcullis check on 10,000 policies in 1,000 files, and opa exec on the same objects")
-    figures += await asyncio.to_thread(measure_check, objects=int(os.environ.get("BENCH_CHECK", "10000")))
-    tell("200 namespaces on a real API server with us, and on one without, in turns")
-    figures += await measure_cluster(namespaces=200)
-    tell("a burst of namespaces, and a large cluster in which nothing happens")
-    figures += await measure_burst(namespaces=int(os.environ.get("BENCH_BURST", "2000")))
-    figures += await measure_steady(namespaces=int(os.environ.get("BENCH_STEADY", "10000")))
-    tell("recorded decisions under two revisions")
-    figures += await measure_replay(decisions=int(os.environ.get("BENCH_REPLAY", "100000")))
-    tell("a history of ten million decisions, on SQLite and on PostgreSQL, made by SQL")
-    figures += await measure_history(rows=int(os.environ.get("BENCH_ROWS", str(ROWS))))
-    return [*figures, _recovery()]
+def main(arguments: Sequence[str]) -> int:
+    """Return 0, 1 where a figure got worse than in the saved run beyond noise, or 2 where nothing could be measured."""
+    asked = _parsed(arguments)
+    try:
+        # Before half an hour is spent on it.
+        before = saved_run(asked.against) if asked.against else None
+        if before:
+            compared(before, {name: [] for name in asked.scenarios}, about(), elsewhere=asked.other_machine)
+        found, seconds = asyncio.run(_measured(asked))
+    except (ComparisonError, LoadError) as error:
+        sys.stderr.write(f"bench: {error}\n")
+        return 2
+    if asked.out:
+        asked.out.mkdir(parents=True, exist_ok=True)
+        write(found, asked.out, seconds=seconds)
+        draw(asked.out)
+    whole = saved(found, seconds, {})
+    sys.stdout.writelines(f"{line}\n" for scenario in found for line in chapter(whole, scenario))
+    return _tell_moves(compared(before, found, about(), elsewhere=asked.other_machine)) if before else 0
 
 
-def _recovery() -> Figure:
-    """Return the longest recovery of the failure matrix, as its tests have last seen it."""
-    fault, seconds = slowest()
-    how = f"docs/failure-matrix.md, of its faults the one that took longest: {fault}"
-    return Figure("recovery from a fault, the slowest", seconds, "s", 15, how)
+def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser("bench", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    names = "\n".join(f"{name}: {each.about}" for name, each in SCENARIOS.items())
+    # Not `choices`, which refuses none given for all.
+    parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=names)
+    parser.add_argument("--against", type=Path, metavar="FILE", help="a figures.json to compare with")
+    parser.add_argument("--other-machine", action="store_true", help="compare though it is of another machine")
+    parser.add_argument("--quick", action="store_true", help="a trial of the load; its figures mean nothing")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="where to write instead of docs")
+    before, _, flags = _halves(arguments)
+    asked = parser.parse_args(before)
+    if unknown := [name for name in asked.scenarios if name not in SCENARIOS]:
+        parser.error(f"there is no scenario {', '.join(unknown)}; there are {', '.join(SCENARIOS)}")
+    if asked.quick and set(asked.scenarios) - {"load"}:
+        parser.error("--quick is of the load alone")
+    if flags and asked.scenarios != ["load"]:
+        parser.error("flags of serve go with the load alone: python -m bench load -- FLAGS")
+    asked.flags = flags
+    asked.scenarios = asked.scenarios or (["load"] if asked.quick else list(SCENARIOS))
+    # Neither a trial nor another `serve` than the one that ships is a figure of ours.
+    asked.out = asked.out or (None if asked.quick or flags else DOCS)
+    return asked
 
 
-def tell(line: str) -> None:
-    """Say what is going on."""
-    sys.stderr.write(f"bench: {line}\n")
+def _halves(arguments: Sequence[str]) -> tuple[Sequence[str], str, Sequence[str]]:
+    """Return what is before `--` and what is behind it."""
+    at = arguments.index("--") if "--" in arguments else len(arguments)
+    return arguments[:at], "--", arguments[at + 1 :]
+
+
+async def _measured(asked: argparse.Namespace) -> tuple[Found, Mapping[str, float]]:
+    """Return the figures by scenario and the seconds that each took; shows what it is doing, for it takes long."""
+    found: Found = {}
+    seconds: dict[str, float] = {}
+    for name in asked.scenarios:
+        sys.stderr.write(f"bench: {name}: {SCENARIOS[name].about}\n")
+        begin = time.monotonic()
+        if asked.quick:
+            found[name] = await measure_sides(asked.flags, quick=True)
+        else:
+            found[name] = await SCENARIOS[name].measure(asked.flags)
+        seconds[name] = time.monotonic() - begin
+    return found, seconds
+
+
+def _tell_moves(moves: Sequence[Moved]) -> int:
+    """Say what moved; return 1 where that is for the worse."""
+    lines = [str(each) for each in moves if each.course != "same"]
+    worse = [each for each in moves if each.course == "worse"]
+    sys.stdout.write("\n".join(["", *lines, f"{len(moves)} figures compared, {len(worse)} worse beyond noise"]) + "\n")
+    return 1 if worse else 0
 
 
 if __name__ == "__main__":
-    found = asyncio.run(measure())
-    write(found, DOCS)
-    sys.stdout.write((DOCS / "figures.md").read_text())
+    sys.exit(main(sys.argv[1:]))

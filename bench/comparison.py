@@ -1,4 +1,4 @@
-"""Which figures moved since a saved run, beyond noise: their spreads over the turns of each run have nothing in common."""
+"""Which figures moved since a saved run, beyond noise: their spreads over the turns of each have nothing in common."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -47,9 +47,7 @@ def saved_run(path: Path) -> Json:
     return saved
 
 
-def compared(
-    saved: Json, found: Mapping[str, Sequence[Figure]], here: Json, *, elsewhere: bool = False
-) -> list[Moved]:
+def compared(saved: Json, found: Mapping[str, Sequence[Figure]], here: Json, *, elsewhere: bool = False) -> list[Moved]:
     """
     Return what became of each figure that both have.
 

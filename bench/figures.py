@@ -55,22 +55,33 @@ class Figure:
         }
 
 
-def write(found: Mapping[str, Sequence[Figure]], folder: Path, *, seconds: Mapping[str, float]) -> None:
+Found = Mapping[str, Sequence[Figure]]
+"""Figures by their scenario."""
+
+
+def write(found: Found, folder: Path, *, seconds: Mapping[str, float]) -> None:
     """
-    Write figures.md and figures.json into `folder`, by scenario.
+    Write figures.md and figures.json into `folder`; `seconds` is what each scenario took.
 
     Those of other scenarios that stand there stay, each with its commit and machine: a whole run takes long.
     """
     target = folder / "figures.json"
-    saved = json.loads(target.read_text()) if target.exists() else {}
-    runs = dict(saved.get("runs", {}))
-    rows = [each for each in saved.get("figures", []) if each.get("scenario") in runs and each["scenario"] not in found]
-    for scenario, figures in found.items():
-        runs[scenario] = about() | {"seconds": round(seconds[scenario])}
-        rows += [{"scenario": scenario} | each.row() for each in figures]
-    whole = about() | {"runs": runs, "figures": rows}
+    former = json.loads(target.read_text()) if target.exists() else {}
+    whole = saved(found, seconds, former)
     target.write_text(json.dumps(whole, indent=1) + "\n")
     (folder / "figures.md").write_text(page(whole))
+
+
+def saved(found: Found, seconds: Mapping[str, float], former: Json) -> Json:
+    """Return what is saved of a run: the figures, and of each scenario what it is of; beside what `former` has."""
+    here, runs = about(), dict(former.get("runs", {}))
+    rows = [
+        each for each in former.get("figures", []) if each.get("scenario") in runs and each["scenario"] not in found
+    ]
+    for scenario, figures in found.items():
+        runs[scenario] = here | {"seconds": round(seconds[scenario])}
+        rows += [{"scenario": scenario} | each.row() for each in figures]
+    return here | {"runs": runs, "figures": rows}
 
 
 def about() -> Json:

@@ -87,12 +87,14 @@ class Shot:
     What one run of the generator found: latencies in milliseconds, counted from when each request was due.
 
     `late` were sent a millisecond or more after that; `processor` are the seconds that the generator itself took. In
-    the `histogram` each bucket, 1 % wide, has its upper end.
+    the `histogram` each bucket, 1 % wide, has its upper end. `unsent` had to wait until the end of the run and beyond,
+    and count with that.
     """
 
     count: int
     errors: int
-    faults: list[str]
+    faults: list[str] | None
+    unsent: int
     warmed: int
     seconds: float
     processor: float
@@ -111,7 +113,7 @@ class Shot:
     @property
     def per_second(self) -> float:
         """Return the answers a second."""
-        return self.count / self.seconds if self.seconds else 0.0
+        return (self.count - self.unsent) / self.seconds if self.seconds else 0.0
 
 
 async def fire(program: Path, aim: Aim, load: Load, *, first: int = 0) -> Shot:
@@ -135,5 +137,5 @@ async def fire(program: Path, aim: Aim, load: Load, *, first: int = 0) -> Shot:
     shot = Shot(**orjson.loads(out))
     if shot.errors or not shot.count:
         total = shot.count + shot.warmed
-        raise LoadError(f"{aim.url}: {shot.errors} of {total} answers were wrong: {'; '.join(shot.faults[:3])}")
+        raise LoadError(f"{aim.url}: {shot.errors} of {total} answers were wrong: {'; '.join((shot.faults or [])[:3])}")
     return shot

@@ -15,10 +15,11 @@ A spread is where the median of the turns lies, 95 times in 100.
 
 def page(saved: Json) -> str:
     """Return the page, a chapter a scenario."""
-    return "\n".join([HEAD, *(line for scenario in saved["runs"] for line in _chapter(saved, scenario))])
+    return "\n".join([HEAD, *(line for scenario in saved["runs"] for line in chapter(saved, scenario))])
 
 
-def _chapter(saved: Json, scenario: str) -> Iterator[str]:
+def chapter(saved: Json, scenario: str) -> Iterator[str]:
+    """Yield the lines of one scenario."""
     run = saved["runs"][scenario]
     rows = [each for each in saved["figures"] if each["scenario"] == scenario]
     yield f"## {scenario}\n"
@@ -30,10 +31,12 @@ def _chapter(saved: Json, scenario: str) -> Iterator[str]:
         yield ""
     for table in dict.fromkeys(each["cell"][0] for each in rows if each["cell"]):
         yield from _table(table, [each for each in rows if each["cell"] and each["cell"][0] == table])
-    told = [each for each in rows if each["how"]]
-    yield from (f"- **{each['name']}**: {each['how']}" for each in told)
-    if told:
-        yield ""
+    hows: dict[str, list[str]] = {}
+    for each in rows:
+        hows.setdefault(each["how"], []).append(each["name"])
+    hows.pop("", None)
+    yield from (f"- **{'**, **'.join(names)}**: {how}" for how, names in hows.items())
+    yield ""
 
 
 def _line(row: Json) -> str:

@@ -14,6 +14,7 @@ type Result struct {
 	Count     int          `json:"count"`
 	Errors    int          `json:"errors"`
 	Faults    []string     `json:"faults"`
+	Unsent    int          `json:"unsent"`
 	Warmed    int          `json:"warmed"`
 	Seconds   float64      `json:"seconds"`
 	Processor float64      `json:"processor"`
@@ -38,6 +39,7 @@ func summed(lanes []*Seen) *Result {
 		took = append(took, seen.took...)
 		late = append(late, seen.late...)
 		found.Errors += seen.errors
+		found.Unsent += seen.unsent
 		found.Faults = append(found.Faults, seen.faults...)
 		begin = seen.begin
 		if seen.end.After(end) {
