@@ -61,8 +61,8 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--other-machine", action="store_true", help="compare though it is of another machine")
     parser.add_argument("--quick", action="store_true", help="a trial of the load; its figures mean nothing")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where to write instead of docs")
-    before, _, flags = _halves(arguments)
-    asked = parser.parse_args(before)
+    at = arguments.index("--") if "--" in arguments else len(arguments)
+    asked, flags = parser.parse_args(arguments[:at]), arguments[at + 1 :]
     if unknown := [name for name in asked.scenarios if name not in SCENARIOS]:
         parser.error(f"there is no scenario {', '.join(unknown)}; there are {', '.join(SCENARIOS)}")
     if asked.quick and set(asked.scenarios) - {"load"}:
@@ -74,12 +74,6 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     # Neither a trial nor another `serve` than the one that ships is a figure of ours.
     asked.out = asked.out or (None if asked.quick or flags else DOCS)
     return asked
-
-
-def _halves(arguments: Sequence[str]) -> tuple[Sequence[str], str, Sequence[str]]:
-    """Return what is before `--` and what is behind it."""
-    at = arguments.index("--") if "--" in arguments else len(arguments)
-    return arguments[:at], "--", arguments[at + 1 :]
 
 
 async def _measured(asked: argparse.Namespace) -> tuple[Found, Mapping[str, float]]:

@@ -103,6 +103,7 @@ def _cpu() -> str:
 
 
 def _commit() -> str:
-    root = Path(__file__).parents[1]
+    """Return the commit; unknown where this is no checkout of git."""
     told = ["git", "describe", "--always", "--dirty"]
-    return subprocess.run(told, cwd=root, capture_output=True, text=True, check=True).stdout.strip()
+    done = subprocess.run(told, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "unknown"

@@ -5,10 +5,11 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 
+from bench.__main__ import main
 from bench.bodies import LARGE_BYTES, every_sort, reviewed
 from bench.generator import MARK, Load, Shot
 from bench.picture import picture
@@ -18,15 +19,10 @@ from bench.targets import BY_OPA, NOOP, SERVE
 ROOT = Path(__file__).parents[2]
 
 
-def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the benchmark."""
-    command = [sys.executable, "-m", "bench", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
-
-
-def test_a_trial_measures_every_target_and_compares_with_itself(tmp_path: Path) -> None:
-    """Every answer of every target is what the case table says; what is saved can be compared, and is no worse."""
-    done = bench("--quick", "--out", str(tmp_path))
+def test_a_trial_measures_every_target(tmp_path: Path) -> None:
+    """Every answer of every target is what the case table says, and what is saved can be read."""
+    command = [sys.executable, "-m", "bench", "--quick", "--out", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
     held = json.loads((tmp_path / "figures.json").read_text())
     rows = {tuple(each["cell"]): each["value"] for each in held["figures"] if each["cell"]}
@@ -41,7 +37,7 @@ def test_a_trial_measures_every_target_and_compares_with_itself(tmp_path: Path) 
 
 
 REFUSED = {
-    "a scenario that is none": (["nothing"], "there is no scenario nothing; there are start, load,"),
+    "a scenario that is none": (["nothing", "load"], "there is no scenario nothing; there are start"),
     "a trial of another one": (["--quick", "burst"], "--quick is of the load alone"),
     "flags for what starts no serve": (["burst", "--", "--workers", "2"], "flags of serve go with the load alone"),
     "a saved run that is not there": (["load", "--against", "/nowhere/figures.json"], "cannot be read"),
@@ -49,21 +45,28 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("arguments", "told"), REFUSED.values(), ids=REFUSED)
-def test_what_cannot_be_measured_is_refused_at_once(arguments: list[str], told: str) -> None:
+def test_what_cannot_be_measured_is_refused_at_once(
+    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Before half an hour is spent on it, with exit code 2."""
-    done = bench(*arguments)
-    assert done.returncode == 2
-    assert told in done.stderr
+    try:
+        code: object = main(arguments)
+    except SystemExit as error:
+        code = error.code
+    assert code == 2
+    assert told in capsys.readouterr().err
 
 
-def test_a_run_of_another_machine_is_refused_before_anything_is_measured(tmp_path: Path) -> None:
+def test_a_run_of_another_machine_is_refused_before_anything_is_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The error says what differs, and what to do."""
     held = {"runs": {"load": {"cores": 1024, "cpu": "another", "python": "2.7"}}, "figures": []}
     (tmp_path / "figures.json").write_text(json.dumps(held))
-    done = bench("--quick", "--against", str(tmp_path / "figures.json"))
-    assert done.returncode == 2
-    assert "cores was 1024" in done.stderr
-    assert "--other-machine" in done.stderr
+    assert main(["--quick", "--against", str(tmp_path / "figures.json")]) == 2
+    told = capsys.readouterr().err
+    assert "cores was 1024" in told
+    assert "--other-machine" in told
 
 
 def shot(p50: float, p99: float, count: int = 100) -> Shot:
@@ -88,7 +91,8 @@ def test_a_ratio_is_of_turns_that_stood_beside_one_another() -> None:
     assert (p99.value, p99.turns, p99.bound) == (2, (2, 2, 2), 1.5)
     told = {each.cell: each.value for each in cells}
     assert told["open", SERVE, "p50"] == 4
-    assert told["open", SERVE, "p99"] == 40
+    assert told["open", SERVE, "p99"] == 20
+    assert told["open", SERVE, "p99.9"] == 40
     assert told["open", NOOP, "RSS"] == 50
 
 
@@ -134,7 +138,7 @@ def test_the_picture_is_small_and_has_a_bar_for_each_target() -> None:
     ]
     run = {"machine": "2 cores", "cpu": "a & b", "measured": "2026-11-21T00:00:00", "commit": "abc"}
     drawn = picture({"runs": {"load": run}, "figures": [*figures, {"cell": None}]})
-    root = ElementTree.fromstring(drawn)  # noqa: S314 - ours
+    root = ET.fromstring(drawn)  # noqa: S314 - ours
     assert len(root.findall("{*}rect")) == 9
     assert "prefers-color-scheme: dark" in drawn
     assert len(drawn) < 8000
