@@ -21,6 +21,7 @@ from bench.targets import BY_OPA, ECHO, NOOP, OPA, SERVE, WHAT, Target, every_ta
 
 FEW = 50
 """Reviews of the mix that a trial makes do with."""
+TICK = 1 / os.sysconf("SC_CLK_TCK")
 MEMORY = 120.0
 """Megabytes that the webhook may take in all."""
 
@@ -47,7 +48,12 @@ class Course:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What one target did in one turn; `processor` are seconds of CPU for 1,000 requests, `memory` megabytes (RSS)."""
+    """
+    What one target did in one turn.
+
+    `processor` are seconds of CPU for 1,000 requests, of it and of all that it has started; at least one tick of the
+    clock that they are counted by. `memory` are megabytes, resident.
+    """
 
     shot: Shot
     processor: float
@@ -103,7 +109,7 @@ async def _run(program: Path, course: Course, targets: dict[str, Target], bodies
             target, sent = targets[name], sum(each.shot.count + each.shot.warmed for each in turns[name])
             before = target.processor()
             shot = await fire(program, target.aim(bodies, course.sort), course.load, first=sent)
-            used = (target.processor() - before) / (shot.count + shot.warmed) * 1000
+            used = max(TICK, target.processor() - before) / (shot.count + shot.warmed) * 1000
             turns[name].append(Turn(shot, used, target.memory()))
     return turns
 
@@ -116,30 +122,35 @@ def course_figures(course: Course, turns: Turns, about: str) -> list[Figure]:
 def _ratios(course: Course, turns: Turns, about: str) -> list[Figure]:
     how = _how(course, turns, about)
     if course.load.rate:
-        return [
-            _ratio(course, turns, (SERVE, NOOP), "p50", course.p50, lambda shot: shot.p50, how),
-            _ratio(course, turns, (SERVE, NOOP), "p99", course.p99, lambda shot: shot.p99, how),
+        asked = [
+            _Ratio("p50", lambda turn: turn.shot.p50, course.p50),
+            _Ratio("p99", lambda turn: turn.shot.p99, course.p99),
         ]
-    return [
-        _ratio(course, turns, (SERVE, NOOP), "throughput", course.highest, lambda shot: shot.per_second, how),
-        _ratio(course, turns, (SERVE, BY_OPA), "throughput", course.over_opa, lambda shot: shot.per_second, how),
-    ]
+    else:
+        asked = [
+            _Ratio("throughput", lambda turn: turn.shot.per_second, course.highest, more=True),
+            _Ratio("throughput", lambda turn: turn.shot.per_second, course.over_opa, more=True, to=BY_OPA),
+        ]
+    asked.append(_Ratio("CPU", lambda turn: turn.processor))
+    return [each.figure(course, turns, how) for each in asked]
 
 
-def _ratio(  # noqa: PLR0913, PLR0917 - a row
-    course: Course,
-    turns: Turns,
-    sides: tuple[str, str],
-    what: str,
-    bound: float | None,
-    value: Callable[[Shot], float],
-    how: str,
-) -> Figure:
-    ours, theirs = (turns[name] for name in sides)
-    pairs = tuple(_round(value(one.shot) / value(other.shot)) for one, other in zip(ours, theirs, strict=True))
-    name = f"{course.name}: {what}, {sides[0]} as a multiple of {sides[1]}"
-    more = what == "throughput"
-    return Figure(name, _round(statistics.median(pairs)), "x", bound, how, more=more, turns=pairs)
+@dataclass(frozen=True, slots=True)
+class _Ratio:
+    """What is measured of the webhook, as a multiple of another target's."""
+
+    what: str
+    value: Callable[[Turn], float]
+    bound: float | None = None
+    more: bool = False
+    to: str = NOOP
+
+    def figure(self, course: Course, turns: Turns, how: str) -> Figure:
+        """Return the median of the ratios of each turn."""
+        pairs = zip(turns[SERVE], turns[self.to], strict=True)
+        each = tuple(_round(self.value(ours) / self.value(theirs)) for ours, theirs in pairs)
+        name = f"{course.name}: {self.what}, {SERVE} as a multiple of {self.to}"
+        return Figure(name, _round(statistics.median(each)), "x", self.bound, how, more=self.more, turns=each)
 
 
 def _cells(course: Course, name: str, turns: Turns) -> list[Figure]:

@@ -86,9 +86,10 @@ def test_a_ratio_is_of_turns_that_stood_beside_one_another() -> None:
     """What the machine did to both sides of one turn is in neither the ratio nor its spread."""
     course = Course("open", "mix", Load(300, 1), (SERVE, NOOP), p50=1.3, p99=1.5)
     found = turns(serve=[shot(2, 4), shot(20, 40), shot(4, 8)], noop=[shot(1, 2), shot(10, 20), shot(2, 4)])
-    p50, p99, *cells = course_figures(course, found, "reviews")
+    p50, p99, cpu, *cells = course_figures(course, found, "reviews")
     assert (p50.value, p50.turns, p50.bound, p50.verdict) == (2, (2, 2, 2), 1.3, "missed by 54 %")
     assert (p99.value, p99.turns, p99.bound) == (2, (2, 2, 2), 1.5)
+    assert (cpu.value, cpu.bound) == (1, None)
     told = {each.cell: each.value for each in cells}
     assert told["open", SERVE, "p50"] == 4
     assert told["open", SERVE, "p99"] == 20
