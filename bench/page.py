@@ -23,8 +23,9 @@ def chapter(saved: Json, scenario: str) -> Iterator[str]:
     run = saved["runs"][scenario]
     rows = [each for each in saved["figures"] if each["scenario"] == scenario]
     yield f"## {scenario}\n"
-    yield f"{run['measured']}, commit {run['commit']}, {run['seconds']} s on {run['machine']}, {run['cpu']}, "
-    yield f"Python {run['python']}.\n"
+    took = f"{run['seconds']} s" if run["seconds"] else "some while"
+    yield f"{run['measured']}, commit {run['commit']}, Python {run['python']};"
+    yield f"it took {took} on {run['machine']}, {run['cpu']}.\n"
     if plain := [each for each in rows if not each["cell"]]:
         yield "| figure | measured | spread | bound | |\n|---|---|---|---|---|"
         yield from (_line(each) for each in plain)

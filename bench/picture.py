@@ -12,8 +12,8 @@ Bars = list[tuple[str, float, str]]
 WIDTH, LEFT, RIGHT = 760, 150, 96
 LINE, BAR, TOP = 20, 12, 52
 PANELS = (
-    ("mix, 300/s", "p50", "p50 at 300 requests/s over TLS, open loop (ms; less is better)"),
-    ("mix, 300/s", "p99", "p99 at 300 requests/s over TLS, open loop (ms; less is better)"),
+    ("mix, 300/s", "p50", "p50 at 300 requests/s, open loop (ms; less is better)"),
+    ("mix, 300/s", "p99", "p99 at 300 requests/s, open loop (ms; less is better)"),
     ("mix, highest", "answers", "highest throughput (answers a second; more is better)"),
 )
 STYLE = """

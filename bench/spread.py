@@ -44,7 +44,7 @@ def _cut(count: int) -> int:
 
 def _surely(count: int, cut: int) -> float:
     """Return how surely the median lies within, where `cut` turns at each end are left out."""
-    return 1 - 2 * sum(comb(count, each) for each in range(cut + 1)) / 2**count
+    return 1 - 2 * sum(comb(count, each) for each in range(cut + 1)) / 2.0**count
 
 
 Histogram = Sequence[tuple[float, int]]

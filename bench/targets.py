@@ -16,7 +16,7 @@ from bench.served import MEGABYTE, Served
 from webhook.cli.serve import serve
 from webhook.decision.process import OpaProcess
 
-SERVE, BY_OPA, NOOP, ECHO, OPA = "serve", "serve --engine opa", "no-op route", "uvicorn echo", "OPA itself"
+SERVE, BY_OPA, NOOP, ECHO, OPA = "serve", "serve --engine opa", "no-op route", "uvicorn echo", "OPA itself (no TLS)"
 WHAT = {
     SERVE: "POST /validate over TLS, the webhook as it ships",
     BY_OPA: "the same, each decision asked of an OPA beside it",

@@ -26,7 +26,7 @@ def test_a_trial_measures_every_target(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     held = json.loads((tmp_path / "figures.json").read_text())
     rows = {tuple(each["cell"]): each["value"] for each in held["figures"] if each["cell"]}
-    for side in (SERVE, BY_OPA, NOOP, "uvicorn echo", "OPA itself"):
+    for side in (SERVE, BY_OPA, NOOP, "uvicorn echo", "OPA itself (no TLS)"):
         assert rows["mix, 300/s", side, "p50"] > 0
         assert rows["mix, highest", side, "answers"] > 0
         assert rows["mix, highest", side, "CPU for 1,000"] >= 0
