@@ -185,7 +185,8 @@ def _how(course: Course, turns: Turns, about: str) -> str:
     return (
         f"{at}, {kept[load.connections]}, {about}; {count} requests to {len(turns)} targets in {course.turns} turns of "
         f"{load.seconds:g} s each, median of the turns' ratios; every answer was checked; {late:.1f} % were sent 1 ms "
-        f"or more late, {unsent} not at all in time; the generator itself took "
+        f"or more late, {unsent} not at all in time; {sum(each.opened for each in shots)} connections were opened, "
+        f"{sum(each.resumed for each in shots)} of them by resuming a session; the generator itself took "
         f"{sum(each.processor for each in shots) / count * 1000:.2f} s of CPU for 1,000"
     )
 

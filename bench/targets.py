@@ -60,7 +60,7 @@ async def every_target(process: OpaProcess, flags: Sequence[str] = ()) -> AsyncI
     async with AsyncExitStack() as stack:
         ours = await stack.enter_async_context(Served.start(*_engine("auto"), *flags))
         by_opa = await stack.enter_async_context(Served.start(*_engine("opa"), *flags))
-        url, echo = await stack.enter_async_context(_echo(ours.certificates))
+        url, echo = await stack.enter_async_context(echoing(ours.certificates))
         opa = psutil.Process(process.pid)
         ca = ours.certificates / "ca.crt"
         yield {
@@ -81,7 +81,8 @@ def _engine(name: str) -> list[str]:
 
 
 @asynccontextmanager
-async def _echo(certificates: Path) -> AsyncIterator[tuple[str, psutil.Process]]:
+async def echoing(certificates: Path) -> AsyncIterator[tuple[str, psutil.Process]]:
+    """Run the echo with the key pair in a folder; yield its URL and its process."""
     command = [sys.executable, "-m", "bench.echo", str(certificates)]
     pipe = asyncio.subprocess.PIPE
     running = await asyncio.create_subprocess_exec(*command, cwd=Path(__file__).parents[1], stdout=pipe)

@@ -6,12 +6,15 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
 import pytest
 
-from bench.generator import MARK, Aim, Load, LoadError, find_generator, fire
+import certs
+from bench.generator import MARK, Aim, Connections, Load, LoadError, Shot, find_generator, fire
+from bench.targets import echoing
 
 REVIEW = {"request": {"uid": f"00000000-0000-4000-8000-{MARK}"}}
 Answer = Callable[[bytes], tuple[int, bytes]]
@@ -119,6 +122,58 @@ def test_no_two_requests_are_alike(program: Path, tmp_path: Path) -> None:
     asyncio.run(run())
     assert len(asked) == len(set(asked)) == 200
     assert not [body for body in asked if MARK.encode() in body]
+
+
+def test_connections_are_kept_new_or_resumed_over_tls(program: Path, tmp_path: Path) -> None:
+    """Kept ones are as many as the lanes; a new one each is a whole handshake, unless its session is resumed."""
+
+    async def run() -> dict[str, Shot]:
+        files = certs.ensure(tmp_path / "certs", ("127.0.0.1",), now=certs.utc())
+        async with echoing(tmp_path / "certs") as (url, _):
+            aim = replace(aimed(url, tmp_path, line("echo")), ca=files.ca)
+            ways: tuple[Connections, ...] = ("kept", "new", "resumed")
+            return {way: await fire(program, aim, Load(50, 0.6, 0, 2, way)) for way in ways}
+
+    shots = asyncio.run(run())
+    assert {way: (shot.count, shot.opened) for way, shot in shots.items()} == {
+        "kept": (30, 2),
+        "new": (30, 30),
+        "resumed": (30, 30),
+    }
+    assert shots["kept"].resumed == shots["new"].resumed == 0
+    assert shots["resumed"].resumed >= 20
+
+
+def test_a_server_of_another_authority_is_not_asked(program: Path, tmp_path: Path) -> None:
+    """The certificate is verified as the API server does: without that a handshake would cost less."""
+
+    async def run() -> None:
+        certs.ensure(tmp_path / "certs", ("127.0.0.1",), now=certs.utc())
+        other = certs.ensure(tmp_path / "other", ("127.0.0.1",), now=certs.utc())
+        async with echoing(tmp_path / "certs") as (url, _):
+            aim = replace(aimed(url, tmp_path, line("echo")), ca=other.ca)
+            await fire(program, aim, Load(0, 0.1, 0, 1))
+
+    with pytest.raises(LoadError, match="certificate signed by unknown authority"):
+        asyncio.run(run())
+
+
+def test_what_a_server_cannot_keep_up_with_counts_with_its_wait(program: Path, tmp_path: Path) -> None:
+    """A rate above what is answered is a run of long latencies, and no error."""
+
+    def slow(body: bytes) -> tuple[int, bytes]:
+        time.sleep(0.02)
+        return decided()(body)
+
+    async def run() -> Shot:
+        async with serving(slow) as url:
+            return await fire(program, aimed(url, tmp_path), Load(500, 1, 0, 2))
+
+    shot = asyncio.run(run())
+    assert shot.count == 500
+    assert 0 < shot.unsent < 400
+    assert shot.p99 > 4000
+    assert shot.per_second < 60
 
 
 WRONG = {
