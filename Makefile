@@ -36,8 +36,8 @@ format: $(VENV)/.dev ## format Python and Rego
 	@"$$($(OPA))" fmt --write policies_rego
 	@$(BIN)/python -m webhook.decision.document > $(VENV)/input.json && mv $(VENV)/input.json policies_rego/schemas/input.json
 
-bench: $(VENV)/.dev ## the figures, into docs/figures.md and docs/figures.json
-	@$(BIN)/python -m tests.bench
+bench: $(VENV)/.dev ## the figures, into docs/figures.md (SCENARIO=load, AGAINST=figures.json of an older run)
+	@$(BIN)/python -m bench $(SCENARIO) $(if $(AGAINST),--against $(AGAINST))
 
 lock: $(VENV)/.dev ## pin the dependencies anew, with hashes
 	@$(LOCK) --group build -o requirements.lock --upgrade

@@ -18,7 +18,7 @@ from webhook.history.tables import contents, decision_rules, decisions, document
 
 Values = dict[str, Any]
 ROW_BYTES = 700
-"""What a decision takes beside its document, indexes included: 2 million of them by tests/bench/history.py."""
+"""What a decision takes beside its document, indexes included: 2 million of them by bench/history.py."""
 REVISION_BYTES = 700
 
 

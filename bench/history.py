@@ -19,7 +19,7 @@ import asyncpg  # type: ignore[import-untyped]  # it ships no types
 from sqlalchemy import Index, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tests.bench.figures import Figure
+from bench.figures import Figure
 from tests.history.postgres import started
 from webhook.history import queries
 from webhook.history.address import read_address

@@ -24,12 +24,12 @@ import aiohttp
 import orjson
 import psutil
 
-from tests.bench.figures import Figure
-from tests.bench.served import MEGABYTE
+from bench.figures import Figure
+from bench.served import MEGABYTE
 from tests.controlplane.binaries import find_control_plane
 from tests.controlplane.plane import Plane, start_plane
 
-MANIFESTS = Path(__file__).parents[2] / "manifests"
+MANIFESTS = Path(__file__).parents[1] / "manifests"
 TENANT = "wanda"
 """WorkspaceAdmin of one workspace of the example tree."""
 BESIDE = {"PORTCULLIS_HOST": "127.0.0.1", "PORTCULLIS_PORT": "0"}

@@ -15,8 +15,8 @@ from typing import Any
 
 import orjson
 
-from tests.bench.figures import Figure
-from tests.bench.served import MEGABYTE
+from bench.figures import Figure
+from bench.served import MEGABYTE
 from tests.cases.reviews import ADA, NAMESPACE, NETPOL, Asked, Caller, Json, namespace, owned, policy
 from webhook.admission import Gate
 from webhook.decision.binary import find_opa
@@ -183,10 +183,10 @@ async def _asked(gate: Gate, asked: Asked) -> float:
 def _memory(size: int, policies: bool) -> float:  # noqa: FBT001 - of a row
     """Return the resident megabytes of a process of its own that holds such a tree."""
     code = (
-        "import gc, psutil; from tests.bench.growth import grown; "
+        "import gc, psutil; from bench.growth import grown; "
         f"tree = grown({size}, policies={policies}); gc.collect(); print(psutil.Process().memory_info().rss)"
     )
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[1]
     ran = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     return int(ran.stdout) / MEGABYTE
 

@@ -15,10 +15,10 @@ from typing import Any
 import orjson
 import psutil
 
-from tests.bench.burst import side_by_side
-from tests.bench.clustered import POLICIES, Api, gated, install, one_plane, portcullis, tell
-from tests.bench.figures import Figure
-from tests.bench.served import MEGABYTE
+from bench.burst import side_by_side
+from bench.clustered import POLICIES, Api, gated, install, one_plane, portcullis, tell
+from bench.figures import Figure
+from bench.served import MEGABYTE
 from tests.controlplane.plane import Plane
 from webhook.course import RESYNC_SECONDS
 

@@ -21,7 +21,7 @@ import aiohttp
 import orjson
 import psutil
 
-from tests.bench.clustered import (
+from bench.clustered import (
     LABELS,
     POLICIES,
     TENANT,
@@ -34,7 +34,7 @@ from tests.bench.clustered import (
     same_writes,
     tell,
 )
-from tests.bench.figures import Figure
+from bench.figures import Figure
 from tests.cases.reviews import NETPOL, Asked, Caller, policy
 from tests.controlplane.plane import Plane
 

@@ -1,7 +1,7 @@
 """
 What recording adds to a decision: two webhooks, one with a history in SQLite, asked in turns in one run.
 
-    python -m tests.bench.recording
+    python -m bench.recording
 
 Open loop like `load`: a request leaves when it is due. A turn of one follows a turn of the other, in changing order, so
 that what the machine does meanwhile hits both.
@@ -18,9 +18,9 @@ from tempfile import TemporaryDirectory
 
 import orjson
 
-from tests.bench.figures import Figure
-from tests.bench.load import in_one_turn, percentile
-from tests.bench.served import Served
+from bench.figures import Figure
+from bench.openloop import in_one_turn, percentile
+from bench.served import Served
 from tests.cases.table import CASES
 
 RECORDED = 'portcullis_history_recorded_total{kind="decision"}'

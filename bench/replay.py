@@ -18,8 +18,8 @@ from typing import Any
 import orjson
 import psutil
 
-from tests.bench.figures import Figure
-from tests.bench.served import MEGABYTE
+from bench.figures import Figure
+from bench.served import MEGABYTE
 from tests.cases.table import CASES
 from tests.conftest import TREE, Hindered
 from webhook.admission import Gate

@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 
 import orjson
 
-from tests.bench.figures import Figure
+from bench.figures import Figure
 from webhook.check.arriving import stood
 from webhook.check.asking import Deed
 from webhook.check.judge import Judge

@@ -1,0 +1,3 @@
+module portcullis.dev/bench/load
+
+go 1.26
