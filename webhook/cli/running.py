@@ -3,7 +3,7 @@
 import asyncio
 import time
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from math import nan
 from pathlib import Path
@@ -16,22 +16,23 @@ from webhook.app import Metrics, create_app
 from webhook.cli.beside import listening, until_ended
 from webhook.cli.engine import started
 from webhook.cli.errors import unwrapped
+from webhook.cli.journal import Journal
+from webhook.cli.lines import Lines
 from webhook.cli.recording import recording
 from webhook.cli.reloading import Reloading
 from webhook.cli.tenants import Tenants, tenants_of
 from webhook.decision.bundle import read_policies
 from webhook.health import Health
-from webhook.history.record import Record
 from webhook.history.recorder import Recorder
 from webhook.server import AnyCallers, CertifiedCallers, Server, Stop, Tls
 from webhook.settings import ServeSettings
 
 
-async def run(settings: ServeSettings, *, now: certs.Clock = certs.utc) -> None:
+async def run(settings: ServeSettings, *, now: certs.Clock = certs.utc, lines: Lines | None = None) -> None:
     """
     Serve until SIGTERM; raises `PortcullisError` for what keeps it from starting or from going on.
 
-    `now` says by which time certificates are valid.
+    `now` says by which time certificates are valid; `lines` take the log of decisions, where it is JSON.
     """
     begin = time.monotonic()
     bundle = read_policies(settings.policies)
@@ -49,7 +50,7 @@ async def run(settings: ServeSettings, *, now: certs.Clock = certs.utc) -> None:
             source.engine,
             tenants.tree,
             settings.break_glass_groups,
-            _Recorder(metrics, kept),
+            Journal(metrics, kept, lines),
             authenticated=settings.client_ca is not None,
             look=tenants.look,
             mender=tenants.mender,
@@ -165,26 +166,3 @@ def _seconds_left(folder: Path, name: str, now: certs.Clock) -> float:
     chain = found.get("tls.crt", b"")
     vouching = certs.write_bundle(certs.anchors(chain, found.get("ca.crt", b"")))
     return certs.seconds_left(chain if name == "leaf" else vouching, now=now())
-
-
-# What the history holds and a line of the log would be too long for.
-_UNTOLD = frozenset({"document", "ran", "violations", "tenants", "size"})
-
-
-@dataclass(frozen=True, slots=True)
-class _Recorder:
-    """Tells the log, the metrics and the history, where there is one, of each decision."""
-
-    metrics: Metrics
-    kept: Recorder | None
-
-    def __call__(self, record: Record) -> None:
-        # Once the answer is on its way: what is told of a decision must not delay it.
-        asyncio.get_running_loop().call_soon(self._tell, record)
-
-    def _tell(self, record: Record) -> None:
-        self.metrics.decided(record)
-        if self.kept:
-            self.kept.record(record)
-        told = (each.name for each in fields(record) if each.name not in _UNTOLD)
-        structlog.get_logger().info("decision", **{name: getattr(record, name) for name in told})
