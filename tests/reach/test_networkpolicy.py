@@ -234,7 +234,9 @@ def test_what_the_api_server_would_refuse_is_unreadable(spec: object, told: str)
     assert told in str(caught.value)
 
 
-ODD: st.SearchStrategy[Any] = st.sampled_from([None, {}, [], "", "x", "é", "\ud800", 0, 80, True, 1.5, [None], {"a": 1}])
+ODD: st.SearchStrategy[Any] = st.sampled_from(
+    [None, {}, [], "", "x", "é", "\ud800", 0, 80, True, 1.5, [None], {"a": 1}]
+)
 
 
 def often(usual: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:

@@ -9,6 +9,7 @@ from math import nan
 from pathlib import Path
 
 import structlog
+from prometheus_client import CollectorRegistry
 
 import certs
 from webhook.admission import Gate
@@ -17,6 +18,7 @@ from webhook.cli.beside import listening, until_ended
 from webhook.cli.engine import started
 from webhook.cli.errors import unwrapped
 from webhook.cli.journal import Journal
+from webhook.cli.lag import tell_lag
 from webhook.cli.lines import Lines
 from webhook.cli.recording import recording
 from webhook.cli.reloading import Reloading
@@ -57,7 +59,7 @@ async def run(settings: ServeSettings, *, now: certs.Clock = certs.utc, lines: L
         )
         tls = Tls(settings.cert_dir / "tls.crt", settings.cert_dir / "tls.key", settings.client_ca)
         reloading = Reloading(source, settings.policies, metrics.opa)
-        served = _Served(settings, tenants, gate, reloading, begin, now, Stop(settings.drain), kept)
+        served = _Served(settings, tenants, gate, reloading, begin, now, Stop(settings.drain), kept, metrics.registry)
         health = Health(served.missing, served.notes)
         app = create_app(gate, health, metrics, CertifiedCallers() if settings.client_ca else AnyCallers())
         server = Server.of(app, settings.host, settings.port, tls=tls if settings.tls else None)
@@ -77,6 +79,7 @@ class _Served:
     now: certs.Clock
     stop: Stop
     kept: Recorder | None
+    registry: CollectorRegistry
 
     def missing(self) -> list[str]:
         """Say what keeps us from being ready."""
@@ -105,7 +108,7 @@ class _Served:
         """Serve until asked to stop, or until what goes on beside it fails."""
         serving = asyncio.create_task(server.serve())
         working = asyncio.create_task(self._work_until_asked(server, serving))
-        beside = [self.tenants.watch(), self.reloading.run()]
+        beside = [self.tenants.watch(), self.reloading.run(), tell_lag(self.registry)]
         if self.settings.tls:
             beside.append(server.keep_certificate(tls))
         tasks = [asyncio.create_task(unwrapped(each)) for each in beside]

@@ -42,7 +42,9 @@ def _types(spec: dict[Any, Any]) -> tuple[str, ...]:
     return types or (("Ingress", "Egress") if spec.get("egress") else ("Ingress",))
 
 
-def _rules(direction: Direction, spec: dict[Any, Any], types: tuple[str, ...], found: Findings) -> tuple[Rule, ...] | None:
+def _rules(
+    direction: Direction, spec: dict[Any, Any], types: tuple[str, ...], found: Findings
+) -> tuple[Rule, ...] | None:
     rules = _list(spec.get(direction))
     if _TYPES[direction] in types:
         return tuple([_rule(f"spec.{direction}[{index}]", direction, rule, found) for index, rule in enumerate(rules)])
