@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import partial
+from functools import lru_cache, partial
 from typing import Protocol
 
 from webhook.decision.document import Document
@@ -206,7 +206,7 @@ class _Case:
                 uid=one_line(_uid(identity)),
                 verdict=verdict,
                 rules=tuple(sorted({each.rule for each in decision.violations})) if decision else (),
-                ran=tuple(sorted(answer.rules)) if answer else (),
+                ran=_in_order(answer.rules) if answer else (),
                 violations=decision.violations if decision else (),
                 revision=answer.revision if answer else self._gate.policies.revision,
                 dry_run=bool(review.dry_run),
@@ -220,6 +220,12 @@ class _Case:
                 size=self.size,
             )
         )
+
+
+@lru_cache(maxsize=64)
+def _in_order(rules: frozenset[str]) -> tuple[str, ...]:
+    """Return the names in order; they are the same for every object of a kind."""
+    return tuple(sorted(rules))
 
 
 def _uid(each: Reviewed | None) -> str:

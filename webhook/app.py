@@ -3,19 +3,23 @@
 import asyncio
 import re
 import time
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from functools import lru_cache
+from typing import Any, Protocol
 
 import orjson
 import structlog
 from fastapi import FastAPI, Request, Response
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from starlette.datastructures import QueryParams
 from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from webhook.admission import Gate
 from webhook.errors import NoDecisionError, PortcullisError, ReviewError
 from webhook.health import Health, alive, figures, readiness
-from webhook.history.record import Record, Route
+from webhook.history.record import Record, Route, Verdict
 
 MOST_BYTES = 8 * 1024 * 1024
 """Legal reviews reach 5.7 MB: two objects of the API server's limit and what JSON adds."""
@@ -65,6 +69,7 @@ class Metrics:
             buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
             registry=self.registry,
         )
+        self._of: dict[tuple[Route, Verdict], tuple[Counter, Histogram]] = {}
         self._refused = Counter(
             "portcullis_bad_requests",
             "Requests that were no AdmissionReview, by status.",
@@ -83,8 +88,13 @@ class Metrics:
         """Count a decision, or that there was none."""
         if record.cause:
             self.opa.undecided.labels(record.cause).inc()
-        self._decisions.labels(record.route, record.verdict).inc()
-        self._seconds.labels(record.route).observe(record.milliseconds / 1000)
+        found = self._of.get((record.route, record.verdict))
+        if found is None:
+            # Looked up once each: that takes longer than counting does.
+            found = self._decisions.labels(record.route, record.verdict), self._seconds.labels(record.route)
+            self._of[record.route, record.verdict] = found
+        found[0].inc()
+        found[1].observe(record.milliseconds / 1000)
 
     def refused(self, status: int) -> None:
         """Count a request that was refused before there was anything to decide."""
@@ -116,7 +126,7 @@ class Reviews:
 
     async def _answer(self, request: Request, route: Route) -> Response:
         begin = time.monotonic()
-        seconds = seconds_left(request.query_params.get("timeout"))
+        seconds = _seconds_of(request.scope["query_string"])
         if not self.callers.known(request):
             raise ReviewError(403, "show the API server's client certificate: reviews are taken from nobody else")
         try:
@@ -145,13 +155,49 @@ class Reviews:
                 raise PortcullisError("a review failed, and so did the answer that says so") from again
 
 
+@dataclass(frozen=True, slots=True)
+class _Straight:
+    """
+    Leads what the API server asks past FastAPI's layers and its router, which have nothing to do there.
+
+    What it asks otherwise than by POST goes on to them, and whatever nobody foresaw to the layers around this one.
+    """
+
+    app: ASGIApp
+    ways: Mapping[str, Callable[[Request], Awaitable[Response]]]
+    """By path."""
+    handlers: Mapping[Any, Callable[[Request, Any], Any]]
+    """By the kind of error."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        way = self.ways.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
+        if way is None:
+            await self.app(scope, receive, send)
+            return
+        request = Request(scope, receive)
+        try:
+            response = await way(request)
+        except PortcullisError as error:
+            handle = next(self.handlers[kind] for kind in type(error).__mro__ if kind in self.handlers)
+            response = await handle(request, error)
+        await response(scope, receive, send)
+
+
 def create_app(gate: Gate, health: Health, metrics: Metrics, callers: Callers) -> FastAPI:
     """Return the ASGI app of the webhook."""
-    app = FastAPI(title="Portcullis", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+    app = FastAPI(
+        title="Portcullis",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+        # Whether anybody has set it up would be asked anew for every request.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+    )
     reviews = Reviews(gate, callers)
-    # Plain routes: what FastAPI does for parameters and models would be work for nothing on every review.
-    app.add_route("/validate", reviews.validate, methods=["POST"])
-    app.add_route("/mutate", reviews.mutate, methods=["POST"])
+    ways = {"/validate": reviews.validate, "/mutate": reviews.mutate}
+    for path, way in ways.items():
+        app.add_route(path, way, methods=["POST"])
 
     @app.get("/healthz")
     async def healthz() -> Response:
@@ -171,6 +217,7 @@ def create_app(gate: Gate, health: Health, metrics: Metrics, callers: Callers) -
         return figures(metrics.registry)
 
     _answer_errors(app, metrics)
+    app.add_middleware(_Straight, ways=ways, handlers=app.exception_handlers)
     return app
 
 
@@ -198,6 +245,12 @@ def seconds_left(timeout: str | None) -> float:
     match = _TIMEOUT.fullmatch(timeout or "")
     whole = min(float(match[1]), 30.0) if match else DEFAULT_SECONDS
     return whole - max(0.2, whole / 5)
+
+
+@lru_cache(maxsize=64)
+def _seconds_of(query: bytes) -> float:
+    """Return the same of a query, which is one for each of our hooks."""
+    return seconds_left(QueryParams(query).get("timeout"))
 
 
 async def read_body(request: Request) -> bytes:

@@ -35,7 +35,7 @@ def reaches(review: ReviewRequest, tree: Tree, places: Places, meanings: Meaning
     if kind not in READERS:
         return ()
     others = tree.standing_policies(new.metadata.namespace, but=new.metadata.name, kind=kind)
-    reading = replace(_reading(tree, place, meanings), kind=READERS[kind])
+    reading = _reading(tree, place, meanings, kind)
     return (reach_of(_content(kind, new), _content(kind, review.old_object), others, reading),)
 
 
@@ -58,10 +58,10 @@ def _content(kind: str, each: Reviewed | None) -> object:
     return {} if spec is None else spec
 
 
-def _reading(tree: Tree, place: Place, meanings: Meanings) -> Reading:
+def _reading(tree: Tree, place: Place, meanings: Meanings, kind: str = "NetworkPolicy") -> Reading:
     own = (cidr for key in place.path for cidr in _protecting(tree, key))
     protected = {cidr: _protected(cidr) for cidr in (*PROTECTED_CIDRS, *own)}
-    return Reading(meanings=meanings, crosses=Borders(tree, place.project).crossed, protected=protected)
+    return Reading(READERS[kind], meanings, crosses=Borders(tree, place.project).crossed, protected=protected)
 
 
 def _protecting(tree: Tree, key: str) -> Iterable[str]:

@@ -1,13 +1,14 @@
 """
 The HTTPS server around the app: TLS that is reloaded without a restart, client certificates, a stop that finishes.
 
-uvicorn's `Config` keeps the TLS context; every later handshake is handed to the one that was loaded last.
+uvicorn keeps the TLS context that it listens with; every handshake is handed to the one that was loaded last.
 """
 
 import asyncio
 import signal
 import socket
 import ssl
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -65,6 +66,38 @@ class Tls:
         return tuple(number for path in files for number in _identity(path))
 
 
+class Listening(ssl.SSLContext):
+    """
+    Hands every connection to the context that was loaded last; made by `by`.
+
+    Each has tickets of its own, so that whoever would resume a session of a former one begins anew, and is asked for
+    a certificate of the client CA of now. (OpenSSL's own way to swap contexts keeps the tickets of the first one, and
+    does not look at the certificate of a session that is resumed again.)
+    """
+
+    fresh: ssl.SSLContext
+    vouching: bytes = b""
+    """What the client CA was in it."""
+
+    @classmethod
+    def by(cls, tls: Tls) -> Self:
+        """Return a context for listening; raises like `Tls.context`."""
+        listening = cls(ssl.PROTOCOL_TLS_SERVER)
+        listening.serve_by(tls)
+        return listening
+
+    def serve_by(self, tls: Tls) -> bool:
+        """Serve with these files from now on, and say whether the client CA is another; raises like `Tls.context`."""
+        vouching = tls.client_ca.read_bytes() if tls.client_ca else b""
+        self.fresh = tls.context()
+        another, self.vouching = vouching != self.vouching, vouching
+        return another
+
+    def wrap_bio(self, *arguments: Any, **named: Any) -> ssl.SSLObject:
+        """Begin a connection."""
+        return self.fresh.wrap_bio(*arguments, **named)
+
+
 def _identity(path: Path) -> tuple[int, int]:
     state = path.stat()
     return state.st_ino, state.st_mtime_ns
@@ -73,11 +106,22 @@ def _identity(path: Path) -> tuple[int, int]:
 class _Protocol(HttpToolsProtocol):
     """A connection: tells the app whether the peer showed a certificate (TLS has verified it by then)."""
 
+    leaving = False
+
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         peer = transport.get_extra_info("ssl_object")
-        shown = peer is not None and bool(peer.getpeercert())
-        self.app_state = {**self.app_state, "client_certificate": shown}
+        self.app_state = {**self.app_state, "client_certificate": peer is not None and _shown(peer)}
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        if self.leaving and self.cycle:
+            self.cycle.keep_alive = False
+
+    def part(self) -> None:
+        """Close the connection after its next answer, or when it has been quiet for a while."""
+        self.leaving = True
+        self.let_go()
 
     def let_go(self) -> None:
         """Close the connection after the answer under way; without one, when it has been quiet for a while."""
@@ -89,6 +133,12 @@ class _Protocol(HttpToolsProtocol):
             self.timeout_keep_alive_task = self.loop.call_later(QUIET_SECONDS, self.timeout_keep_alive_handler)
         else:
             cycle.keep_alive = False
+
+
+def _shown(peer: ssl.SSLObject) -> bool:
+    """Say whether the peer showed a certificate that is valid now: that of a session that is resumed may have ended."""
+    found = peer.getpeercert()
+    return bool(found) and ssl.cert_time_to_seconds(str(found["notAfter"])) > time.time()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +187,7 @@ class Server(uvicorn.Server):
     @classmethod
     def of(cls, app: ASGIApp, host: str, port: int, *, tls: Tls | None) -> Self:
         """Return a server of `app` on `host` and `port` (0: any); without `tls` it speaks plain HTTP."""
-        context = tls.context() if tls else None
+        context = Listening.by(tls) if tls else None
         config = uvicorn.Config(
             app,
             host=host,
@@ -220,6 +270,12 @@ class Server(uvicorn.Server):
         host, port = self.servers[0].sockets[0].getsockname()[:2]
         return host, port
 
+    def _part(self) -> None:
+        """Have all connections made anew: the CA of those who showed a certificate may be one no more."""
+        for each in list(self.server_state.connections):
+            if isinstance(each, _Protocol):
+                each.part()
+
     async def keep_certificate(self, tls: Tls) -> None:
         """Load key pair and client CA again whenever a file changes, for ever; what does not fit is tried again."""
         log = structlog.get_logger()
@@ -230,8 +286,9 @@ class Server(uvicorn.Server):
             await asyncio.sleep(RELOAD_SECONDS)
             try:
                 found = tls.stamp()
-                if found != loaded and self.config.ssl:
-                    _serve_by(self.config.ssl, tls.context())
+                if found != loaded and isinstance(self.config.ssl, Listening):
+                    if self.config.ssl.serve_by(tls):
+                        self._part()
                     loaded, told = found, ""
                     log.info("certificate loaded", certificate=str(tls.certificate))
             except (OSError, SettingsError) as error:
@@ -239,13 +296,3 @@ class Server(uvicorn.Server):
                 if str(error) != told:
                     told = str(error)
                     log.warning("certificate not loaded", error=told)
-
-
-def _serve_by(listening: ssl.SSLContext, fresh: ssl.SSLContext) -> None:
-    """Have every later handshake done by `fresh`: a CA can be added to a context, but not taken out of it."""
-
-    def swap(connection: ssl.SSLSocket | ssl.SSLObject, _name: str | None, _listening: ssl.SSLContext) -> None:
-        # Called whether or not the client names a server.
-        connection.context = fresh
-
-    listening.sni_callback = swap

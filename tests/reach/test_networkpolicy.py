@@ -3,10 +3,13 @@
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from webhook.errors import UnreadableError
 from webhook.reach.addresses import EVERYWHERE, Addresses, read_cidr, union
-from webhook.reach.networkpolicy import read_network_policy
+from webhook.reach.networkpolicy import read_by_schema, read_network_policy
+from webhook.reach.plainly import read_plainly
 from webhook.reach.policy import Meaning
 from webhook.selector import Selector, read_selector
 
@@ -229,3 +232,59 @@ def test_what_the_api_server_would_refuse_is_unreadable(spec: object, told: str)
     with pytest.raises(UnreadableError) as caught:
         read_network_policy(spec)
     assert told in str(caught.value)
+
+
+ODD: st.SearchStrategy[Any] = st.sampled_from(
+    [None, {}, [], "", "x", "é", "\ud800", 0, 80, True, 1.5, [None], {"a": 1}]
+)
+
+
+def often(usual: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Draw the usual, and now and then something else."""
+    return st.integers(0, 15).flatmap(lambda number: ODD if number == 0 else usual)
+
+
+def maps(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return often(st.fixed_dictionaries({}, optional={key: often(each) for key, each in fields.items()}))
+
+
+CIDRS = st.sampled_from(["10.0.0.0/8", "10.1.0.0/16", "010.0.0.0/8", "10.0.0.1/8", "::/0", "::ffff:1.2.3.4/128", "no"])
+EXPRESSIONS = st.sampled_from([{"key": "a", "operator": "Exists"}, {"key": "a", "operator": "In", "values": ["b"]}])
+SELECTORS = maps(matchLabels=maps(a=st.just("b")), matchExpressions=st.lists(often(EXPRESSIONS), max_size=2))
+BLOCKS = maps(cidr=CIDRS, **{"except": st.lists(often(CIDRS), max_size=2)})
+ONE_PEER = (
+    st.fixed_dictionaries({"ipBlock": BLOCKS})
+    | st.fixed_dictionaries({"podSelector": SELECTORS}, optional={"namespaceSelector": SELECTORS})
+    | maps(ipBlock=BLOCKS, podSelector=SELECTORS, namespaceSelector=SELECTORS)
+)
+PEERS = st.lists(often(ONE_PEER), max_size=3)
+PORTS = st.lists(
+    maps(port=st.sampled_from([80, "http"]), endPort=st.just(90), protocol=st.sampled_from(["TCP", "UDP"])), max_size=2
+)
+SPECS = maps(
+    podSelector=SELECTORS,
+    policyTypes=st.lists(often(st.sampled_from(["Ingress", "Egress"])), max_size=2),
+    ingress=st.lists(maps(**{"from": PEERS, "ports": PORTS}) | maps(to=PEERS), max_size=2),
+    egress=st.lists(maps(to=PEERS, ports=PORTS), max_size=2),
+)
+
+
+@settings(max_examples=400, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
+@given(SPECS)
+def test_what_is_read_plainly_means_what_its_schema_says(spec: Any) -> None:
+    """The quick reader reads nothing that the schema refuses, and nothing as something else."""
+    read = read_plainly(spec)
+    if read is not None:
+        assert read == read_by_schema(spec)
+
+
+def test_what_is_usual_is_read_plainly() -> None:
+    """The schema costs three times as much, and what is written by hand need not pay it."""
+    usual = {
+        "podSelector": {"matchLabels": {"app": "web"}},
+        "policyTypes": ["Ingress", "Egress"],
+        "ingress": [{"from": [{"podSelector": {}, "namespaceSelector": {"matchLabels": {"a": "b"}}}]}],
+        "egress": [{"to": [{"ipBlock": {"cidr": "10.0.0.0/8", "except": ["10.1.0.0/16"]}}], "ports": [{"port": 80}]}],
+    }
+    assert read_plainly(usual) == read_by_schema(usual)
+    assert read_plainly(usual) is not None

@@ -51,6 +51,5 @@ def controller(  # noqa: PLR0913 - a flag each
     # Kubernetes' client takes a third of a second to import, which the other commands need not wait for.
     from webhook.cli.apart import run  # noqa: PLC0415
 
-    log_to_stderr()
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with log_to_stderr(), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run(settings))

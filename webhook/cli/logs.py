@@ -2,36 +2,47 @@
 
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import structlog
 from structlog.typing import Processor
+
+from webhook.cli.lines import Lines
 
 # Without the values of variables: those are the tree and whole requests.
 _TRACES = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
 
 
-def log_to_stderr() -> None:
-    """Log as JSON lines, for people where there is a terminal."""
+@contextmanager
+def log_to_stderr() -> Iterator[Lines | None]:
+    """Log as JSON lines that nobody waits for, and return what takes them; for people, where there is a terminal."""
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    people = sys.stderr.isatty()
+    lines = None if sys.stderr.isatty() else Lines(sys.stderr.fileno())
     console = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
-    renderer = console if people else structlog.processors.JSONRenderer()
-    final: list[Processor] = [renderer] if people else [_TRACES, renderer]
+    final: list[Processor] = [_TRACES, structlog.processors.JSONRenderer()] if lines else [console]
+    file = lines or sys.stderr
     structlog.configure(
         processors=[*shared, *final],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        # Each line in one piece.
+        logger_factory=structlog.WriteLoggerFactory(file),  # type: ignore[arg-type]  # it writes and flushes, no more
         cache_logger_on_first_use=True,
     )
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *final]
     )
-    handler = logging.StreamHandler()
+    handler = logging.StreamHandler(file)
     handler.setFormatter(formatter)
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    try:
+        yield lines
+    finally:
+        if lines:
+            lines.finish()
 
 
 def log_nothing() -> None:

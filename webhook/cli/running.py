@@ -3,12 +3,13 @@
 import asyncio
 import time
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from math import nan
 from pathlib import Path
 
 import structlog
+from prometheus_client import CollectorRegistry
 
 import certs
 from webhook.admission import Gate
@@ -16,22 +17,24 @@ from webhook.app import Metrics, create_app
 from webhook.cli.beside import listening, until_ended
 from webhook.cli.engine import started
 from webhook.cli.errors import unwrapped
+from webhook.cli.journal import Journal
+from webhook.cli.lag import tell_lag
+from webhook.cli.lines import Lines
 from webhook.cli.recording import recording
 from webhook.cli.reloading import Reloading
 from webhook.cli.tenants import Tenants, tenants_of
 from webhook.decision.bundle import read_policies
 from webhook.health import Health
-from webhook.history.record import Record
 from webhook.history.recorder import Recorder
 from webhook.server import AnyCallers, CertifiedCallers, Server, Stop, Tls
 from webhook.settings import ServeSettings
 
 
-async def run(settings: ServeSettings, *, now: certs.Clock = certs.utc) -> None:
+async def run(settings: ServeSettings, *, now: certs.Clock = certs.utc, lines: Lines | None = None) -> None:
     """
     Serve until SIGTERM; raises `PortcullisError` for what keeps it from starting or from going on.
 
-    `now` says by which time certificates are valid.
+    `now` says by which time certificates are valid; `lines` take the log of decisions, where it is JSON.
     """
     begin = time.monotonic()
     bundle = read_policies(settings.policies)
@@ -49,14 +52,14 @@ async def run(settings: ServeSettings, *, now: certs.Clock = certs.utc) -> None:
             source.engine,
             tenants.tree,
             settings.break_glass_groups,
-            _Recorder(metrics, kept),
+            Journal(metrics, kept, lines),
             authenticated=settings.client_ca is not None,
             look=tenants.look,
             mender=tenants.mender,
         )
         tls = Tls(settings.cert_dir / "tls.crt", settings.cert_dir / "tls.key", settings.client_ca)
         reloading = Reloading(source, settings.policies, metrics.opa)
-        served = _Served(settings, tenants, gate, reloading, begin, now, Stop(settings.drain), kept)
+        served = _Served(settings, tenants, gate, reloading, begin, now, Stop(settings.drain), kept, metrics.registry)
         health = Health(served.missing, served.notes)
         app = create_app(gate, health, metrics, CertifiedCallers() if settings.client_ca else AnyCallers())
         server = Server.of(app, settings.host, settings.port, tls=tls if settings.tls else None)
@@ -76,6 +79,7 @@ class _Served:
     now: certs.Clock
     stop: Stop
     kept: Recorder | None
+    registry: CollectorRegistry
 
     def missing(self) -> list[str]:
         """Say what keeps us from being ready."""
@@ -104,7 +108,7 @@ class _Served:
         """Serve until asked to stop, or until what goes on beside it fails."""
         serving = asyncio.create_task(server.serve())
         working = asyncio.create_task(self._work_until_asked(server, serving))
-        beside = [self.tenants.watch(), self.reloading.run()]
+        beside = [self.tenants.watch(), self.reloading.run(), tell_lag(self.registry)]
         if self.settings.tls:
             beside.append(server.keep_certificate(tls))
         tasks = [asyncio.create_task(unwrapped(each)) for each in beside]
@@ -165,26 +169,3 @@ def _seconds_left(folder: Path, name: str, now: certs.Clock) -> float:
     chain = found.get("tls.crt", b"")
     vouching = certs.write_bundle(certs.anchors(chain, found.get("ca.crt", b"")))
     return certs.seconds_left(chain if name == "leaf" else vouching, now=now())
-
-
-# What the history holds and a line of the log would be too long for.
-_UNTOLD = frozenset({"document", "ran", "violations", "tenants", "size"})
-
-
-@dataclass(frozen=True, slots=True)
-class _Recorder:
-    """Tells the log, the metrics and the history, where there is one, of each decision."""
-
-    metrics: Metrics
-    kept: Recorder | None
-
-    def __call__(self, record: Record) -> None:
-        # Once the answer is on its way: what is told of a decision must not delay it.
-        asyncio.get_running_loop().call_soon(self._tell, record)
-
-    def _tell(self, record: Record) -> None:
-        self.metrics.decided(record)
-        if self.kept:
-            self.kept.record(record)
-        told = (each.name for each in fields(record) if each.name not in _UNTOLD)
-        structlog.get_logger().info("decision", **{name: getattr(record, name) for name in told})

@@ -133,6 +133,5 @@ def serve(  # noqa: PLR0913 - a flag each
     # FastAPI and OPA's client are no burden of the other commands.
     from webhook.cli.running import run  # noqa: PLC0415
 
-    log_to_stderr()
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(run(settings.check()))
+    with log_to_stderr() as lines, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run(settings.check(), lines=lines))

@@ -19,6 +19,7 @@ from pydantic import BeforeValidator, TypeAdapter, ValidationError
 from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
 from webhook.decision.document import Document, Kind, Request, User
+from webhook.decision.plainly import read_plainly
 from webhook.errors import NoDecisionError
 from webhook.exemption import rfc3339
 from webhook.model import Change, Decision, Mutation, Policies, Tenant, Violation
@@ -241,7 +242,7 @@ def _one_of(answer: Any, of: frozenset[str], policies: Policies) -> Decision | N
 
 
 def _decision(answer: Any, of: frozenset[str], policies: Policies) -> Decision:
-    decision = Decision(**_read(_DECISION, answer))
+    decision = read_plainly(answer) or Decision(**_read(_DECISION, answer))
     _demand(decision.revision, decision.rules, policies, of=of)
     _demand_sense(decision)
     if decision.undecided and not decision.allowed:
@@ -347,9 +348,9 @@ def _read(shape: TypeAdapter[T], answer: Any) -> T:
 
 def _looking_at(document: Asked, policies: Policies) -> frozenset[str]:
     """Return the rules that look at what `document` is on, by our own index; all where that cannot be told."""
+    if type(document) is Document:
+        return _demanded(policies, document.request.kind.group, document.request.kind.kind)
     match orjson.loads(orjson.dumps(document)) if isinstance(document, orjson.Fragment) else document:
-        case Document(request=Request(kind=Kind(group=str(group), kind=str(kind)))):
-            return _demanded(policies, group, kind)
         case {"request": {"kind": {"group": str(group), "kind": str(kind)}}}:
             return _demanded(policies, group, kind)
         case _:

@@ -10,6 +10,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv6Address
 from itertools import pairwise
 from operator import itemgetter
@@ -27,6 +28,8 @@ IPV6_GLOBAL: Range = (2**125, 2**126 - 1)
 _DOTTED = re.compile(r"([0-9]{1,10})\.([0-9]{1,10})\.([0-9]{1,10})\.([0-9]{1,10})", re.ASCII)
 _PREFIX = re.compile(r"[0-9]{1,5}", re.ASCII)
 _SHOWN = 60
+REMEMBERED = 4096
+"""CIDRs that are not read again: a policy is written over and over, and beside it stand others of the same blocks."""
 _PRECISION = 2**52
 
 
@@ -85,11 +88,13 @@ def read_cidr(text: str) -> Addresses:
     return read_spelled(text)[0]
 
 
+@lru_cache(maxsize=REMEMBERED)
 def read_spelled(text: str) -> tuple[Addresses, str]:
     """
     Read one CIDR, and say why tools read it differently, empty where they do not; raises like `read_cidr`.
 
-    Kubernetes refuses such spellings since 1.36 (KEP-4858), and what was stored before stands.
+    Kubernetes refuses such spellings since 1.36 (KEP-4858), and what was stored before stands. What can be read is
+    short, so what is remembered is small.
     """
     address, slash, prefix = text.partition("/")
     if not slash or not _PREFIX.fullmatch(prefix):
@@ -185,6 +190,8 @@ def _gaps(taken: tuple[Range, ...]) -> Iterator[Range]:
 
 
 def _share(ranges: tuple[Range, ...], whole: Range) -> float:
+    if not ranges:
+        return 0.0
     count = sum(max(0, min(last, whole[1]) - max(first, whole[0]) + 1) for first, last in ranges)
     # Rounded down to a float that is exact, so that just under a quarter never reads as a quarter.
     return (count * _PRECISION // (whole[1] - whole[0] + 1)) / _PRECISION

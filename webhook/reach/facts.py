@@ -67,9 +67,9 @@ class Meanings:
 
     def of(self, policy: Policy) -> Standing:
         """Return the meaning of a policy that stands; raises `UnreadableError` that names it."""
-        if policy not in self._read:
-            self._read[policy] = _standing(policy, self._reread)
-        found = self._read[policy]
+        found = self._read.get(policy)
+        if found is None:
+            found = self._read[policy] = _standing(policy, self._reread)
         if isinstance(found, UnreadableError):
             raise UnreadableError(str(found))
         return found
@@ -228,6 +228,8 @@ def _joint(pods: Selector, alone: Addresses, beside: list[Beside]) -> tuple[floa
     if sum(len(opened.ipv4) + len(opened.ipv6) for _, _, opened in reached) > RANGES:
         raise UnreadableError(f"more than {RANGES} ranges of addresses stand in the namespace: remove policies first")
     common = [each for each in reached if not each[2] <= alone]
+    if not common:
+        return alone.ipv4_share, alone.ipv6_share, ()
     names = tuple(sorted(name for name, _, _ in common))
     by_pods: dict[Selector, list[Addresses]] = {}
     for _, selected, opened in common:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, S
 
 from webhook.errors import UnreadableError
 from webhook.reach.addresses import EVERYWHERE, Addresses, union
+from webhook.reach.plainly import read_plainly
 from webhook.reach.policy import Direction, Findings, Meaning, Peer, Rule
 from webhook.selector import read_selector
 
@@ -69,6 +70,11 @@ _SPEC = TypeAdapter(_Spec)
 
 def read_network_policy(spec: object) -> Meaning:
     """Return the meaning of a NetworkPolicy's `spec` (None counts as `{}`); raises `UnreadableError`."""
+    return read_plainly(spec) or read_by_schema(spec)
+
+
+def read_by_schema(spec: object) -> Meaning:
+    """Return the same of any; slowly, and with words for what is wrong."""
     try:
         read = _SPEC.validate_python(_empty_for_null(spec))
     except ValidationError as error:

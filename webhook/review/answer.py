@@ -80,6 +80,9 @@ def undecided(uid: str, decision_id: str, revision: str, error: NoDecisionError)
 
 def one_line(text: str, *, longest: int = LONGEST_LINE) -> str:
     """Return `text` with every control character replaced, cut to `longest` characters."""
+    if len(text) <= longest and text.isprintable():
+        # As nearly all are: whatever is replaced cannot be printed.
+        return text
     # Cut before the search: a name may be megabytes long.
     clean = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text[: longest + 1])
     return clean if len(clean) <= longest else f"{clean[: longest - 1]}…"

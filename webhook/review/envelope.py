@@ -5,7 +5,6 @@ Source: https://kubernetes.io/docs/reference/config-api/apiserver-admission.v1/
 """
 
 import json
-import re
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -15,7 +14,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictStr, T
 from webhook.errors import ReviewError
 from webhook.model import Operation
 
-_LONG_NUMBER = re.compile(rb"[0-9]{19}")
+_DIGITS = bytes(ord("0") if byte in b"0123456789" else ord(" ") for byte in range(256))
+_LONG_NUMBER = b"0" * 19
+"""What an integer may be of that has more than 64 bits, with every digit a zero."""
 
 
 def _absent(value: Any) -> Any:
@@ -81,7 +82,8 @@ class Reviewed:
 
     def as_document(self) -> dict[str, Any]:
         """Return the object with its readable metadata in place of all of it (managedFields are large and unread)."""
-        return {**self.raw, "metadata": self.metadata.model_dump()}
+        # Nothing but its fields, by their names; taken by pydantic they would be looked at again.
+        return {**self.raw, "metadata": dict(vars(self.metadata))}
 
 
 def _reviewed(value: Any) -> Any:
@@ -119,7 +121,8 @@ _REVIEW = TypeAdapter(_Review)
 def read_review(body: bytes) -> ReviewRequest:
     """Return the request of an AdmissionReview; raises `ReviewError` (400) that says what it has to be."""
     try:
-        if _LONG_NUMBER.search(body):
+        # As a search for a pattern of digits, at a tenth of the cost.
+        if _LONG_NUMBER in body.translate(_DIGITS):
             _refuse_long_integers(body)
         data = orjson.loads(body)
     except (orjson.JSONDecodeError, ValueError, RecursionError) as error:

@@ -36,6 +36,8 @@ V = TypeVar("V")
 
 _ACCOUNTS = "system:serviceaccounts:"
 """Kubernetes puts every ServiceAccount into the group of its namespace, of this prefix and the namespace's name."""
+MOST_PLACES = 4096
+"""Places that a tree remembers; one takes up to a kilobyte."""
 _DERIVED = frozenset({PROJECT_LABEL, ORGANIZATION_LABEL, GATE_LABEL})
 
 
@@ -76,6 +78,12 @@ class Tree:
     _selecting: tuple[tuple[str, Selector], ...] = field(repr=False)
     former: Mapping[str, tuple[Former, ...]] = field(default_factory=dict, repr=False)
     """What baselines were before they changed, the newest first, by name."""
+    _places: dict[str, tuple[Namespace, Place]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """
+    Where namespaces stand, each with the very state of it that this follows from: another state is another place.
+
+    Of this tree alone: one with other tenants or baselines, however it is made, begins with none.
+    """
 
     def place(self, name: str, labels: Mapping[str, str]) -> Place:
         """Return where a namespace of this name stands with these labels; whether it exists does not matter."""
@@ -100,7 +108,14 @@ class Tree:
         known = self.namespaces.get(namespace)
         if known is None:
             return Place(namespace, Standing.UNKNOWN, path=(self.organization.key,))
-        return self.place(known.name, known.labels)
+        found = self._places.get(namespace)
+        if found is None or found[0] is not known:
+            if len(self._places) >= MOST_PLACES:
+                # Of namespaces that are long gone, perhaps.
+                self._places.clear()
+            found = known, self.place(known.name, known.labels)
+            self._places[namespace] = found
+        return found[1]
 
     def _owned(self, name: str, labels: Mapping[str, str], owner: Tenant, project: Tenant) -> Place:
         derived = {PROJECT_LABEL: project.name, ORGANIZATION_LABEL: self.organization.name}
