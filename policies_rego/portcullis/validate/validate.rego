@@ -48,7 +48,8 @@ weighed contains violation if {
 }
 
 found contains object.union(violation, {"action": action(violation)}) if {
-	some violation in union({deny | some deny in denials})
+	some deny in denials
+	some violation in deny
 }
 
 # The rules that refuse for themselves: what only follows from one of them is not told twice.
