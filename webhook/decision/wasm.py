@@ -45,7 +45,10 @@ TICK = 0.1
 class WasmOpa:
     """Policies as WebAssembly, behind the Protocol `Opa`; made by `load`."""
 
-    def __init__(self, module: wasmtime.Module, engine: wasmtime.Engine, data: bytes, bounds: Bounds) -> None:
+    def __init__(
+        self, module: wasmtime.Module, engine: wasmtime.Engine, data: bytes, bounds: Bounds, *, spare: int = 0
+    ) -> None:
+        self._spare = spare
         self._module, self._engine, self._data, self._bounds = module, engine, data, bounds
         self._near: Instance | None = self._instance()
         self._far: Instance | None = None
@@ -60,7 +63,7 @@ class WasmOpa:
         config.epoch_interruption = True
         try:
             engine = wasmtime.Engine(config)
-            opa = cls(wasmtime.Module(engine, module), engine, _data(revision), bounds or Bounds())
+            opa = cls(wasmtime.Module(engine, module), engine, _data(revision), bounds or Bounds(), spare=len(module))
         except (wasmtime.WasmtimeError, wasmtime.Trap, AbortedError, ValueError) as error:
             raise PolicyError(f"the compiled policies cannot be loaded: {error}") from error
         return opa
@@ -98,7 +101,7 @@ class WasmOpa:
         return answer
 
     def _instance(self) -> Instance:
-        return Instance(self._engine, self._module, self._data, memory=self._bounds.memory)
+        return Instance(self._engine, self._module, self._data, memory=self._bounds.memory, spare=self._spare)
 
     def _ticking(self) -> None:
         stop = threading.Event()
