@@ -3,16 +3,19 @@
 import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import orjson
 import pytest
 
+from tests.cases.rules import ELSEWHERE, copies, traps, with_rules
 from tests.cases.table import CASES
 from tests.conftest import GateOf, Loop
 from webhook.admission import Gate
 from webhook.decision.bundle import INDEX, Bundle
-from webhook.decision.document import Document
-from webhook.decision.opa import decide, decide_many
+from webhook.decision.document import Document, Kind
+from webhook.decision.opa import Engine, decide, decide_many
+from webhook.decision.wasm import WasmOpa, compiled
 from webhook.errors import NoDecisionError
 from webhook.gather import gather
 from webhook.model import Decision
@@ -43,10 +46,27 @@ def everything(bundle: Bundle, gate_of: GateOf) -> Gate:
     return gate_of(plain)
 
 
-def decided(loop: Loop, gate: Gate, documents: list[Document]) -> list[Decision]:
+@pytest.fixture(scope="module")
+def thousand(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The shipped rules, copies of them and rules that end each decision they run for, these for kinds of their own."""
+    copied = copies(bundle, 2 * len(bundle.policies.rules), ELSEWHERE)
+    more = {**copied, **traps(1000 - len(bundle.policies.rules) - len(copied), ELSEWHERE)}
+    return with_rules(bundle, tmp_path_factory.mktemp("thousand"), more)
+
+
+@pytest.fixture(scope="module", params=["opa", "wasm"])
+def crowded(request: pytest.FixtureRequest, thousand: Bundle, gate_of: GateOf, opa_binary: Path) -> Engine:
+    """An engine with a thousand rules."""
+    if request.param == "opa":
+        return gate_of(thousand).engine
+    module = compiled(opa_binary, thousand, cache=None)
+    return Engine(WasmOpa.load(module, thousand.policies.revision), thousand.policies)
+
+
+def decided(loop: Loop, engine: Engine | Gate, documents: list[Document]) -> list[Decision]:
     async def every() -> list[Decision | NoDecisionError]:
         batches = [documents[start : start + AT_ONCE] for start in range(0, len(documents), AT_ONCE)]
-        found = await asyncio.gather(*(decide_many(gate.opa, each, gate.policies, seconds=60) for each in batches))
+        found = await asyncio.gather(*(decide_many(engine.opa, each, engine.policies, seconds=60) for each in batches))
         return [answer for batch in found for answer in batch]
 
     answers = loop.run(every())
@@ -65,6 +85,26 @@ def test_the_rules_left_out_would_find_nothing(
         kind = document.request.kind
         assert ours.rules == gate.policies.demanded(kind.group, kind.kind)
         assert theirs.rules == gate.policies.rules
+
+
+def test_a_thousand_rules_decide_as_the_shipped_ones(
+    documents: list[Document], gate: Gate, crowded: Engine, loop: Loop
+) -> None:
+    """Each case is decided alike beside rules of other kinds, none of which runs: any of most would end the decision."""
+    assert len(crowded.policies.rules) == 1000
+    few, many = decided(loop, gate, documents), decided(loop, crowded, documents)
+    for document, ours, theirs in zip(documents, few, many, strict=True):
+        kind = document.request.kind
+        assert theirs.rules == ours.rules == crowded.policies.demanded(kind.group, kind.kind)
+        assert sorted(theirs.violations, key=str) == sorted(ours.violations, key=str)
+        assert replace(theirs, revision="", violations=()) == replace(ours, revision="", violations=())
+
+
+def test_a_rule_runs_for_its_kind(documents: list[Document], crowded: Engine, loop: Loop) -> None:
+    """So that the test above is one: on the kinds of the rules that end a decision there is none."""
+    request = replace(documents[0].request, kind=Kind("things.example.com", "v1", "Thing0"))
+    with pytest.raises(NoDecisionError):
+        loop.run(decide(crowded.opa, replace(documents[0], request=request), crowded.policies, seconds=60))
 
 
 def test_many_are_decided_as_each_alone(documents: list[Document], gate: Gate, loop: Loop) -> None:

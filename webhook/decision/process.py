@@ -15,7 +15,7 @@ from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections import deque
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -50,11 +50,25 @@ class Bounds:
     grace: float = 3
     """From SIGTERM to SIGKILL."""
     load: int = 10
-    """For the bundle, before OPA gives up by itself."""
+    """For the bundle, before OPA gives up by itself; a second more for each 10 kB of a large one."""
     growth: int = 400
     """Percent by which the heap may grow between two collections (GOGC); most of it is small, so more costs little."""
     memory: int = 40
-    """MiB, a soft limit of OPA's Go heap. Its RSS is the heap and up to 35 MiB of the program itself."""
+    """
+    MiB, a soft limit of OPA's Go heap; one more for each 1.5 kB of a large bundle.
+
+    Its RSS is the heap and up to 35 MiB of the program itself.
+    """
+
+    def allowing(self, size: int) -> "Bounds":
+        """
+        Return them for a bundle of so many bytes; they are meant for the shipped one, which has 30 kB.
+
+        A heap that may hardly be larger than what lives in it is collected all the time: a thousand rules under the
+        limit of the shipped ones took six times as long for each decision, and so long to load that OPA gave up.
+        """
+        over = max(0, size - 30_000)
+        return replace(self, load=self.load + over // 10_000, memory=self.memory + over // 1_500)
 
 
 BOUNDS = Bounds()
@@ -89,7 +103,7 @@ class OpaProcess:
         self._bundle = bundle
         self._log = log
         self._ended = ended
-        self._bounds = bounds
+        self._bounds = bounds.allowing(len(bundle.content))
         self._process: Process | None = None
         self._healthy_since: float | None = None
         self._last_words: deque[str] = deque(maxlen=5)

@@ -72,7 +72,7 @@ class WasmOpa:
         config.epoch_interruption = True
         try:
             engine = wasmtime.Engine(config)
-            loaded = _Loaded(engine, wasmtime.Module(engine, strict(module)), _data(revision), bounds)
+            loaded = _Loaded(engine, wasmtime.Module(engine, strict(module)), _data(revision), bounds, len(module))
             near = _Seat(loaded, bounds.seconds)
         except (wasmtime.WasmtimeError, wasmtime.Trap, AbortedError, ValueError) as error:
             raise PolicyError(f"the compiled policies cannot be loaded: {error}") from error
@@ -140,9 +140,11 @@ class _Loaded:
     module: wasmtime.Module
     data: bytes
     bounds: Bounds
+    size: int
+    """Bytes of the module."""
 
     def instance(self) -> Instance:
-        made = Instance(self.engine, self.module, self.data, memory=self.bounds.memory)
+        made = Instance(self.engine, self.module, self.data, memory=self.bounds.memory, spare=self.size)
         if made.builtins:
             raise PolicyError(
                 f"the policies call {', '.join(sorted(made.builtins))}, which only OPA itself evaluates; {WAY_OUT}"

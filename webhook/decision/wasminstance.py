@@ -33,13 +33,15 @@ class Instance:
     `wasmtime.WasmtimeError`, `AbortedError` or `PolicyError`.
     """
 
-    def __init__(self, engine: wasmtime.Engine, module: wasmtime.Module, data: bytes, *, memory: int) -> None:
-        """Load the module with its `data` (JSON), to use `memory` bytes at most."""
+    def __init__(
+        self, engine: wasmtime.Engine, module: wasmtime.Module, data: bytes, *, memory: int, spare: int = 0
+    ) -> None:
+        """Load the module with its `data` (JSON), to use `memory` bytes at most, `spare` more than it asks for at once."""
         self._aborted: list[int] = []
         self._store = store = wasmtime.Store(engine)
         store.set_limits(memory_size=memory)
         store.set_epoch_deadline(FOREVER)
-        self._memory = wasmtime.Memory(store, _memory_type(module))
+        self._memory = wasmtime.Memory(store, _memory_type(module, spare))
         imports = [_import(store, each, self._memory, self._aborted.append) for each in module.imports]
         self._exports = wasmtime.Instance(store, module, imports).exports(store)
         self._demand_abi()
@@ -130,10 +132,12 @@ def _aligned(address: int) -> int:
     return -(-address // 8) * 8
 
 
-def _memory_type(module: wasmtime.Module) -> wasmtime.MemoryType:
+def _memory_type(module: wasmtime.Module, spare: int) -> wasmtime.MemoryType:
     for each in module.imports:
         if isinstance(each.type, wasmtime.MemoryType):
-            return wasmtime.MemoryType(wasmtime.Limits(each.type.limits.min, None))
+            # OPA 1.22 counts what a module needs before it adds the names of the rules, which of some hundred of them
+            # lie beyond it. They are in the module, so they are no larger.
+            return wasmtime.MemoryType(wasmtime.Limits(each.type.limits.min + spare // PAGE + 1, None))
     raise PolicyError("the compiled policies import no memory, so they are not of OPA's ABI 1.2")
 
 

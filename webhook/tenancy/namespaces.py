@@ -53,6 +53,11 @@ class Namespaces(Mapping[str, Namespace]):
             names = self._owned.get(workspace, {})
             return tuple(nsmallest(SHOWN, names)), len(names)
 
+    def of(self, workspace: str) -> frozenset[str]:
+        """Return the names of all namespaces that name the workspace, ending ones too."""
+        with self._lock:
+            return frozenset(self._owned.get(workspace, ()))
+
     def _forget(self, name: str) -> None:
         before = self._standing.get(name)
         workspace = _owner(before) if before else ""
