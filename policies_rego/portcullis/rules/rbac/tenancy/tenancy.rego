@@ -74,7 +74,7 @@ deny contains violation if {
 deny contains violation if {
 	judged
 	count(widened) > 0
-	message := $"{asked.line}: it would set {concat(", ", widened)} to Allow, where Deny stands above it. Leave it out, or ask for it. Allowed: {admins}"
+	message := $"{asked.line}: it would set {concat(", ", sort(widened))} to Allow, where Deny stands above it. Leave it out, or ask for it. Allowed: {admins}"
 	violation := result.fixed(rego.metadata.chain(), message)
 }
 
