@@ -7,13 +7,14 @@
 #   - ref: https://www.openpolicyagent.org/docs/policy-language#with-keyword
 # schemas:
 #   - input: {type: object, properties: {documents: {type: array}, rules: {type: array}}}
-# entrypoint: true
 package portcullis.batch
 
 import data.portcullis.shipped
 import data.portcullis.validate
 
-# Whole, not piece by piece: no other file can put a decision of its own among them.
+# METADATA
+# description: Whole, not piece by piece, so that no other file can put a decision of its own among them.
+# entrypoint: true
 decisions := {index: decision |
 	some index, document in input.documents
 	decision := validate.decision with input as document

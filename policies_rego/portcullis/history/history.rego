@@ -23,6 +23,7 @@ readers := {
 #   The keys of the tenants whose records the user may read; under which project, where that has to stand in the record as
 #   well; and whether also the records that concern no tenant: of the organization's readers alone, for nobody else
 #   answers for them.
+# entrypoint: true
 visible := {"tenants": tenants, "under": under, "others": others}
 
 tenants contains key if {

@@ -19,12 +19,13 @@
 #           annotations: {type: array, items: {type: string}}
 #           fields: {type: array, items: {type: string}}
 #           spec: {type: array, items: {type: string}}
-# entrypoint: true
 package portcullis.mask
 
 import data.portcullis.kinds
 import data.portcullis.shipped
 
+# METADATA
+# entrypoint: true
 decision := {"revision": shipped.revision, "paths": paths} if input.shapes
 
 paths := [[path | some path in object.get(taken, index, [])] | some index, _ in input.shapes]

@@ -6,7 +6,6 @@
 #   makes the JSON patch of it.
 # related_resources:
 #   - ref: https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#mutatingadmissionwebhook
-# entrypoint: true
 package portcullis.mutate
 
 import data.portcullis.actors
@@ -16,6 +15,8 @@ import data.portcullis.kinds
 import data.portcullis.roles
 import data.portcullis.shipped
 
+# METADATA
+# entrypoint: true
 decision := {
 	"revision": shipped.revision,
 	"rules": [["mutate", "namespace"]],

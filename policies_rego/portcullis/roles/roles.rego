@@ -38,6 +38,7 @@ accounts := {{"kind": "ServiceAccount", "name": name, "namespace": namespace} |
 
 # METADATA
 # description: The roles that the caller holds, by tenant; found once, asked for often.
+# entrypoint: true
 held := {key: found |
 	some key, tenant in input.tenants
 	found := levels[tenant.kind] & {grant.role |

@@ -6,13 +6,14 @@
 #   answer from less. Without a kind, an operation and a user there is no decision, and none is a denial.
 # related_resources:
 #   - ref: https://www.openpolicyagent.org/docs/rest-api
-# entrypoint: true
 package portcullis.validate
 
 import data.portcullis.actors
 import data.portcullis.index
 import data.portcullis.shipped
 
+# METADATA
+# entrypoint: true
 decision := {
 	"revision": shipped.revision,
 	"rules": ran,
