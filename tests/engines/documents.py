@@ -105,7 +105,14 @@ class Documents:
         place = chance.randrange(len(text) + 1)
         odd = chance.choice(TEXTS)
         return chance.choice(
-            (text.swapcase(), text[:place], text + odd, text[:place] + odd + text[place:], odd, text[:place] + _any(chance))
+            (
+                text.swapcase(),
+                text[:place],
+                text + odd,
+                text[:place] + odd + text[place:],
+                odd,
+                text[:place] + _any(chance),
+            )
         )
 
     def _map(self, value: Json) -> Json:
@@ -158,7 +165,9 @@ class Documents:
             case 11:
                 return [chance.choice(TEXTS) for _ in range(chance.choice((3, 30, 300)))]
             case _:
-                return chance.choice((None, True, False, [], {}, [None], [[]], [{}], {"": ""}, {"a": None}, [""], ["a", 1, None, {}]))
+                return chance.choice(
+                    (None, True, False, [], {}, [None], [[]], [{}], {"": ""}, {"a": None}, [""], ["a", 1, None, {}])
+                )
 
     def _nested(self) -> Any:
         nested: Any = {}
