@@ -26,9 +26,7 @@ gating(place) := {gate: "enforced"} if {
 } else := {}
 
 # METADATA
-# description: >-
-#   The annotation of a new namespace; from then on the controller writes it. It is JSON as it stands, for `json.marshal`
-#   gives the members in another order in OPA's WASM, where an object's keys are not sorted.
+# description: The annotation of a new namespace; from then on the controller writes it.
 pending(place) := {baseline: `{"reason":"the namespace is new: its baseline policies are not applied yet","revision":"","state":"Pending"}`} if {
 	count(place.baselines) > 0
 } else := {}
