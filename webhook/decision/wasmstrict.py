@@ -69,6 +69,14 @@ where OPA's does. What is not among them is OPA's alone to evaluate.
 """
 
 
+_BY_FUNCTION = {function: builtin for builtin, function in BUILTINS.items()}
+
+
+def builtin_of(function: str) -> str | None:
+    """Return the builtin that a function of a compiled policy is, None where it is none that is made strict."""
+    return _BY_FUNCTION.get(function)
+
+
 def strict(module: bytes) -> bytes:
     """Return the module with its builtins made strict; raises `PolicyError` for what is no module of OPA's."""
     try:
