@@ -121,6 +121,7 @@ def gate_of(loop: Loop, opa_binary: Path, tree: Tree, pytestconfig: pytest.Confi
         await process.ready()
         opa = await stack.enter_async_context(LocalOpa(socket=process.socket))
         wasm = await asyncio.to_thread(in_process, opa_binary, bundle)
+        stack.callback(wasm.close)
         both = Twin(opa, wasm, pytestconfig.stash[COMPARED])
         return Gate(Engine(both, bundle.policies), lambda: tree, BREAK_GLASS_GROUPS, _ignore, mender=Hindered())
 
@@ -186,7 +187,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         for what, counts in getattr(report, "user_properties", ()):
             if what.startswith(("fuzzed", "mutation", "verdicts", "both engines")):
                 totals.setdefault(what, Counter()).update(counts)
-    if any(what.startswith("fuzzed") for what in totals):
+    if any(what.startswith(("fuzzed", "both engines, odd")) for what in totals):
         terminalreporter.write_line(f"FUZZ_SEED={os.environ['FUZZ_SEED']}")
     for what, counts in sorted(totals.items()):
         told = ", ".join(f"{value:,.0f} {key}" for key, value in counts.most_common())

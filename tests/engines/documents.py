@@ -13,29 +13,48 @@ import orjson
 Json = dict[str, Any]
 
 TEXTS = (
-    "", " ", "\x00", "a\x00b", "\x7f", "a\nb", "\t", "\\", '"', "'", "\x1b[31m", "\u2028", "\ufeff", "\ufffd", "\uffff", "\u202eevil",
-    "\U0001f4a9", "\U0001f468\u200d\U0001f469\u200d\U0001f467", "e\u0301", "\u00e9", "\u212a", "\u0130", "\u0131", "\u00df", "\u1e9e", "\u03a3",
-    "\u01c5", "\U00010400", "\U0010ffff", "*", ".", "..", "/", "//", "a/b", "guardrail/*", "~0~1", "{}", "{input.user.name}",
-    "%s", "%d", "%!v(MISSING)", "-1", "0", "1", "1.0", "null", "true", "false", "kube-system", "checkout-dev", "CREATE", "create", "UPDATE", "DELETE",
-    "CONNECT", "Pod", "Namespace", "NetworkPolicy", "Organization", "Workspace", "Workspace/checkout", "Project/payments", "v1", "v1alpha1",
-    "networking.k8s.io", "portcullis.dev", "status", "owned", "unowned", "reserved", "orphaned", "unknown", "warn", "audit", "enforce",
-    "Allow", "Deny", "system:serviceaccount:", "system:serviceaccount:gitops:argocd", "system:serviceaccount:a:b:c", "system:apiserver",
-    "system:serviceaccount:portcullis-system:portcullis", "169.254.169.254/32", "acme-admins", "checkout-team", "OrgAdmin",
-    "SystemWriter", "2026-01-01T00:00:00Z", "a" * 300, "\u00e4" * 5000, "\U0001f4a9" * 2000,
+    "", " ", "\x00", "a\x00b", "\x7f", "a\nb", "\t", "\\", '"', "'", "\x1b[31m", "\u2028", "\ufeff", "\ufffd",
+    "\uffff", "\u202eevil", "\U0001f4a9", "\U0001f468\u200d\U0001f469\u200d\U0001f467", "e\u0301", "\u00e9", "\u212a",
+    "\u0130", "\u0131", "\u00df", "\u1e9e", "\u03a3", "\u01c5", "\U00010400", "\U0010ffff", "*", ".", "..", "/", "//",
+    "a/b", "guardrail/*", "~0~1", "{}", "{input.user.name}", "%s", "%d", "%!v(MISSING)", "-1", "0", "1", "1.0",
+    "null", "true", "false", "kube-system", "checkout-dev", "CREATE", "create", "UPDATE", "DELETE", "CONNECT", "Pod",
+    "Namespace", "NetworkPolicy", "Organization", "Workspace", "Workspace/checkout", "Project/payments", "v1",
+    "v1alpha1", "networking.k8s.io", "portcullis.dev", "status", "owned", "unowned", "reserved", "orphaned",
+    "unknown", "warn", "audit", "enforce", "Allow", "Deny", "system:serviceaccount:",
+    "system:serviceaccount:gitops:argocd", "system:serviceaccount:a:b:c", "system:apiserver",
+    "system:serviceaccount:portcullis-system:portcullis", "169.254.169.254/32", "acme-admins", "checkout-team",
+    "OrgAdmin", "SystemWriter", "2026-01-01T00:00:00Z", "a" * 300, "\u00e4" * 5000, "\U0001f4a9" * 2000,
 )  # fmt: skip
 NUMBERS = (
-    "0", "-0", "-0.0", "0.0", "1", "1.0", "1e0", "10e-1", "100e-2", "-1", "2", "0.25", "0.250", "0.2500000000000000001", "0.24999999999999999",
-    "0.2499999999999999999999", "0.24999999", "0.2", "0.3", "0.1", "0.30000000000000004", "0.7", "1e-7", "1e-320", "5e-324", "1e-400",
-    "1e308", "1.7976931348623157e308", "9007199254740992", "9007199254740993", "9007199254740992.0", "2147483647", "2147483648", "-2147483649", "4294967296",
-    "9223372036854775807", "9223372036854775808", "-9223372036854775808", "-9223372036854775809", "18446744073709551615", "18446744073709551616",
-    "1e18", "1e19", "123456789012345678901234567890", "1E2", "1e+2", "100", "100.0", "3.14159265358979323846264338327950288",
+    "0", "-0", "-0.0", "0.0", "1", "1.0", "1e0", "10e-1", "100e-2", "-1", "2", "0.25", "0.250",
+    "0.2500000000000000001", "0.24999999999999999", "0.2499999999999999999999", "0.24999999", "0.2", "0.3", "0.1",
+    "0.30000000000000004", "0.7", "1e-7", "1e-320", "5e-324", "1e-400", "1e308", "1.7976931348623157e308",
+    "9007199254740992", "9007199254740993", "9007199254740992.0", "2147483647", "2147483648", "-2147483649",
+    "4294967296", "9223372036854775807", "9223372036854775808", "-9223372036854775808", "-9223372036854775809",
+    "18446744073709551615", "18446744073709551616", "1e18", "1e19", "123456789012345678901234567890", "1E2", "1e+2",
+    "100", "100.0", "3.14159265358979323846264338327950288",
 )  # fmt: skip
 """Numbers as they are written: one value in several ways among them, and what no double or 64-bit integer holds."""
+SHARES = (
+    0.0,
+    -0.0,
+    0.25,
+    0.24999999,
+    0.2499999999999998,
+    0.25000000000000006,
+    0.3,
+    0.30000000000000004,
+    0.504,
+    1e-7,
+    2.0**-52,
+    1.0,
+)
 KEYS = (
-    "", "metadata", "name", "generateName", "namespace", "labels", "annotations", "finalizers", "ownerReferences", "deletionTimestamp",
-    "spec", "request", "user", "object", "old_object", "kind", "group", "version", "operation", "places", "new", "old", "kept", "workspace",
-    "path", "roles", "subjects", "tenants", "reaches", "ingress", "egress", "protected", "0", "1", "a/b", "a.b", "\x00", "\U0001f4a9",
-    "portcullis.dev/workspace", "portcullis.dev/project", "portcullis.dev/baseline", "portcullis.dev/organization", "*", "guardrail/*",
+    "", "metadata", "name", "generateName", "namespace", "labels", "annotations", "finalizers", "ownerReferences",
+    "deletionTimestamp", "spec", "request", "user", "object", "old_object", "kind", "group", "version", "operation",
+    "places", "new", "old", "kept", "workspace", "path", "roles", "subjects", "tenants", "reaches", "ingress",
+    "egress", "protected", "0", "1", "a/b", "a.b", "\x00", "\U0001f4a9", "portcullis.dev/workspace",
+    "portcullis.dev/project", "portcullis.dev/baseline", "portcullis.dev/organization", "*", "guardrail/*",
 )  # fmt: skip
 
 
@@ -89,8 +108,11 @@ class Documents:
         match value:
             case bool():
                 return chance.choice((not value, None, orjson.Fragment(b"1"), "true"))
-            case int() | float():
+            case int():
                 return orjson.Fragment(chance.choice(NUMBERS).encode())
+            case float():
+                # Shares of all addresses, which are never more than all.
+                return chance.choice((chance.random(), chance.choice(SHARES), chance.randrange(1001) / 1000))
             case str():
                 return self._text(value)
             case dict():

@@ -13,14 +13,8 @@ from webhook.errors import PortcullisError
 
 FAILURES = (aiohttp.ClientError, TimeoutError, TypeError, ValueError, PortcullisError)
 """What an engine raises that has no answer."""
-SETS: Mapping[str, Sequence[tuple[str, ...]]] = {
-    "validate/decision": [("violations",), ("rules",)],
-    "batch/decisions": [("*", "violations"), ("*", "rules")],
-    "mutate/decision": [("changes",)],
-    "roles/held": [("*",)],
-    "history/visible": [("tenants",)],
-}
-"""What is a set in Rego, by entry point. JSON has none: its members may be listed in any order, and nothing else may."""
+SETS: Mapping[str, Sequence[tuple[str, ...]]] = {"roles/held": [("*",)], "history/visible": [("tenants",)]}
+"""What is a set in Rego, by entry point: JSON has none, so its members may come in any order, and nothing else may."""
 
 
 class DifferentError(AssertionError):
