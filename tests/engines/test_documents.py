@@ -26,7 +26,7 @@ from webhook.tenancy.tree import Tree
 
 PARTS = 4
 """Tests, each with a seed of its own: they can be spread over processes."""
-DOCUMENTS = 20_000
+DOCUMENTS = 4_000
 AT_ONCE = 100
 FEW = 20
 VALIDATE = "validate/decision"
