@@ -21,7 +21,7 @@ import wasmtime
 from webhook.decision.wasmbuild import compiled
 from webhook.decision.wasmcache import cache_folder
 from webhook.decision.wasminstance import AbortedError, Instance
-from webhook.decision.wasmstrict import builtin_of, strict
+from webhook.decision.wasmstrict import WAY_OUT, builtin_of, strict
 from webhook.errors import NoDecisionError, PolicyError
 
 __all__ = ["Bounds", "WasmOpa", "cache_folder", "compiled"]
@@ -145,7 +145,7 @@ class _Loaded:
         made = Instance(self.engine, self.module, self.data, memory=self.bounds.memory)
         if made.builtins:
             raise PolicyError(
-                f"the policies call {', '.join(sorted(made.builtins))}, which only OPA itself has; run with --engine opa"
+                f"the policies call {', '.join(sorted(made.builtins))}, which only OPA itself evaluates; {WAY_OUT}"
             )
         return made
 

@@ -319,4 +319,4 @@ lacking(key) := $"there is no {kind_of(key)} yet: until there is, the namespaces
 	startswith(key, "Project/")
 } else := $"there is no {kind_of(key)} yet: until there is, no pod starts in the namespaces that are to get it"
 
-kind_of(key) := replace(key, "/", " ")
+kind_of(key) := concat(" ", split(key, "/"))
