@@ -17,6 +17,7 @@ import pytest
 
 from tests.controlplane.binaries import find_control_plane
 from tests.controlplane.plane import Plane, start_plane
+from tests.engines.twin import Compared, DifferentError, Twin
 from tests.faults import audit, matrix
 from webhook.admission import Gate
 from webhook.baseline.cover import cover_at
@@ -24,6 +25,7 @@ from webhook.decision.binary import find_opa
 from webhook.decision.bundle import Bundle, read_policies
 from webhook.decision.opa import Engine, LocalOpa
 from webhook.decision.process import OpaProcess
+from webhook.decision.wasm import WasmOpa, compiled
 from webhook.history.record import Record
 from webhook.mend import Gap
 from webhook.model import Cover
@@ -32,6 +34,8 @@ from webhook.tenancy.files import load_tree
 from webhook.tenancy.tree import Tree
 
 T = TypeVar("T")
+COMPARED = pytest.StashKey[Compared]()
+"""What a session's engines were asked, both of them."""
 TREE = Path(__file__).parent / "cases" / "tree"
 PLANES = {"plane": "plane", "guarded_plane": "guarded", "faulted_plane": "faults"}
 """The fixtures that are a real control plane, and the groups of their tests."""
@@ -107,8 +111,8 @@ GateOf = Callable[[Bundle], Gate]
 
 
 @pytest.fixture(scope="session")
-def gate_of(loop: Loop, opa_binary: Path, tree: Tree) -> Iterator[GateOf]:
-    """Make a gate with a real OPA on a bundle, one per revision."""
+def gate_of(loop: Loop, opa_binary: Path, tree: Tree, pytestconfig: pytest.Config) -> Iterator[GateOf]:
+    """Make a gate on a bundle, one per revision: with a real OPA, and with the policies in-process beside it."""
     stack = AsyncExitStack()
     gates: dict[str, Gate] = {}
 
@@ -116,7 +120,10 @@ def gate_of(loop: Loop, opa_binary: Path, tree: Tree) -> Iterator[GateOf]:
         process = await stack.enter_async_context(OpaProcess(opa_binary, bundle.signed(), log=lambda _: None))
         await process.ready()
         opa = await stack.enter_async_context(LocalOpa(socket=process.socket))
-        return Gate(Engine(opa, bundle.policies), lambda: tree, BREAK_GLASS_GROUPS, _ignore, mender=Hindered())
+        wasm = await asyncio.to_thread(in_process, opa_binary, bundle)
+        stack.callback(wasm.close)
+        both = Twin(opa, wasm, pytestconfig.stash[COMPARED])
+        return Gate(Engine(both, bundle.policies), lambda: tree, BREAK_GLASS_GROUPS, _ignore, mender=Hindered())
 
     def gate_of(bundle: Bundle) -> Gate:
         if bundle.policies.revision not in gates:
@@ -125,6 +132,11 @@ def gate_of(loop: Loop, opa_binary: Path, tree: Tree) -> Iterator[GateOf]:
 
     yield gate_of
     loop.run(stack.aclose())
+
+
+def in_process(opa: Path, bundle: Bundle) -> WasmOpa:
+    """Return the policies of a bundle as they are evaluated in this process."""
+    return WasmOpa.load(compiled(opa, bundle, cache=None), bundle.policies.revision)
 
 
 @pytest.fixture(scope="session")
@@ -141,15 +153,30 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Choose what the fuzzer sends, here and not in its tests: processes started later take it over with the rest."""
+    config.stash[COMPARED] = Compared()
     os.environ.setdefault("FAULTS_SEED", str(secrets.randbelow(10**9)))
     os.environ.setdefault("FUZZ_SEED", str(secrets.randbelow(10**9)))
     os.environ.setdefault("FUZZ_INPUTS", "100000")
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Count what was put to both engines by the test, or since the one before; where they differed it has failed."""
+    try:
+        yield
+    finally:
+        counts, different = item.config.stash[COMPARED].taken()
+        if counts:
+            item.user_properties.append(("both engines", dict(counts)))
+        if different:
+            # Whatever the test made of it: the webhook denies on what it did not foresee.
+            raise DifferentError("\n\n".join(different[:3]))
+
+
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Tell what came of fuzzing, how many mutants were killed and verdicts compared, and of each fault."""
+    """Tell what came of fuzzing, how many mutants were killed, verdicts and answers compared, and of each fault."""
     outcomes = [(each, outcome) for outcome in ("passed", "failed") for each in terminalreporter.getreports(outcome)]
     for line in matrix.told(outcomes):
         terminalreporter.write_line(line)
@@ -158,9 +185,9 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     totals: dict[str, Counter[str]] = {}
     for report in (each for outcome in ("passed", "failed") for each in terminalreporter.getreports(outcome)):
         for what, counts in getattr(report, "user_properties", ()):
-            if what.startswith(("fuzzed", "mutation", "verdicts")):
+            if what.startswith(("fuzzed", "mutation", "verdicts", "both engines")):
                 totals.setdefault(what, Counter()).update(counts)
-    if any(what.startswith("fuzzed") for what in totals):
+    if any(what.startswith(("fuzzed", "both engines, odd")) for what in totals):
         terminalreporter.write_line(f"FUZZ_SEED={os.environ['FUZZ_SEED']}")
     for what, counts in sorted(totals.items()):
         told = ", ".join(f"{value:,.0f} {key}" for key, value in counts.most_common())

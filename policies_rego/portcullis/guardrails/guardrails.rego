@@ -199,7 +199,9 @@ alone(index, direction) if input.reaches[index][direction].ipv6 >= 0.25
 
 covers(index, direction, ipv4, ipv6) := $"{percent(input.reaches[index][direction][ipv4])} % of all IPv4 addresses and {percent(input.reaches[index][direction][ipv6])} % of 2000::/3"
 
-# Rounded down, as the shares are: just under a quarter is never told as a quarter.
-percent(share) := floor(share * 1000) / 10
+# Rounded down, as the shares are: just under a quarter is never told as a quarter. A thousandth of 0.504 is 503.99… in
+# OPA's arithmetic, which is binary, and 504 in that of its WASM: the last summand, less than a share differs from the
+# next by, puts both above it.
+percent(share) := floor((share * 1000) + 0.000000000000001) / 10
 
 hint(peer) := $"name each {peer} by podSelector, namespaceSelector or CIDRs of less than a quarter in all"

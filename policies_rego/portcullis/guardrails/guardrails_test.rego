@@ -138,6 +138,7 @@ test_deny_why_alone if {
 	guardrails.why(0, "ingress", "source") == $"its addresses add up to 25.5 % of all IPv4 addresses and 10 % of 2000::/3 {hint}" with input as reaching(fixtures.opening(0.2559, 0.1))
 	guardrails.why(0, "ingress", "source") == $"its addresses add up to 10 % of all IPv4 addresses and 25 % of 2000::/3 {hint}" with input as reaching(fixtures.opening(0.1, 0.25))
 	guardrails.why(0, "ingress", "source") == $"its addresses add up to 25 % of all IPv4 addresses and 0 % of 2000::/3 {hint}" with input as reaching(fixtures.opening(0.25, 0))
+	guardrails.why(0, "ingress", "source") == $"its addresses add up to 50.4 % of all IPv4 addresses and 24.9 % of 2000::/3 {hint}" with input as reaching(fixtures.opening(0.504, 0.2499999999999998))
 }
 
 test_deny_why_together if {
