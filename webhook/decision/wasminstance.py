@@ -36,7 +36,7 @@ class Instance:
     def __init__(
         self, engine: wasmtime.Engine, module: wasmtime.Module, data: bytes, *, memory: int, spare: int = 0
     ) -> None:
-        """Load the module with its `data` (JSON), to use `memory` bytes at most, `spare` more than it asks for at once."""
+        """Load the module and its `data` (JSON) into `memory` bytes at most, `spare` more than it asks for at once."""
         self._aborted: list[int] = []
         self._store = store = wasmtime.Store(engine)
         store.set_limits(memory_size=memory)
