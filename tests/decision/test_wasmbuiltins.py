@@ -50,7 +50,7 @@ CHOICES = {"div": '[1, 2, 10, -1, 0.25, null, "a"]'}
 
 
 def rule(number: int, builtin: str) -> str:
-    """Return a rule that has what a builtin says of every choice of arguments; it leaves out where the builtin fails."""
+    """Return a rule that has what a builtin says of every choice of arguments; what fails is left out."""
     names = ["x"] if builtin in ONE else ["x", "y", "z"] if builtin in THREE else ["x", "y"]
     called = WRITTEN.get(builtin, f"{builtin}({', '.join(names)})")
     drawn = {"y": CHOICES[builtin]} if builtin in CHOICES else {}

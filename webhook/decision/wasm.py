@@ -110,7 +110,7 @@ class WasmOpa:
         return await beside
 
     async def _each(self, path: str, asked: Mapping[str, Any]) -> dict[str, Any]:
-        """Ask about one document after the other, as if it were the only one, and let others have their turn between."""
+        """Ask about one document after the other, as if it were the only one, with a turn for others between."""
         found: dict[str, Any] = {}
         answer: dict[str, Any] = {}
         documents = asked.get("documents", ())

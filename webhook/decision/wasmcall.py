@@ -1,8 +1,8 @@
 """
 The one call into WebAssembly that each decision makes, by wasmtime's C functions.
 
-wasmtime's own `Func.__call__` looks up the function's type and wraps each argument and the trap at every call, 25 us and
-more, which is a sixth of a decision. `wasmtime_func_call_unchecked` with a prepared array of values does the same in
+wasmtime's own `Func.__call__` looks up the function's type and wraps each argument and the trap at every call, which is
+a sixth of a decision. `wasmtime_func_call_unchecked` with a prepared array of values does the same in
 one step, but wasmtime's package keeps it, the pointer of a store's context and that of a function to itself. All use
 of what is private there is in this file, and a test fails on a version that has it otherwise.
 """
