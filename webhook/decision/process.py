@@ -103,7 +103,7 @@ class OpaProcess:
         self._bundle = bundle
         self._log = log
         self._ended = ended
-        self._bounds = bounds.allowing(len(bundle.content))
+        self._bounds, self._usual = bounds.allowing(len(bundle.content)), bounds.load
         self._process: Process | None = None
         self._healthy_since: float | None = None
         self._last_words: deque[str] = deque(maxlen=5)
@@ -133,9 +133,10 @@ class OpaProcess:
         """
         Return once OPA answers and the bundle is active.
 
-        Raises OpaError with OPA's last words if that takes longer than `within` seconds, and at once if its first
-        start failed.
+        Raises OpaError with OPA's last words if that takes longer than `within` seconds, or than a large bundle may take
+        to load, and at once if its first start failed.
         """
+        within += self._bounds.load - self._usual
         try:
             async with asyncio.timeout(within):
                 while not await self._healthy():

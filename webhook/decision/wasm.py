@@ -140,11 +140,11 @@ class _Loaded:
     module: wasmtime.Module
     data: bytes
     bounds: Bounds
-    size: int
-    """Bytes of the module."""
+    spare: int
+    """Bytes of memory that it may need at once beyond those it asks for."""
 
     def instance(self) -> Instance:
-        made = Instance(self.engine, self.module, self.data, memory=self.bounds.memory, spare=self.size)
+        made = Instance(self.engine, self.module, self.data, memory=self.bounds.memory, spare=self.spare)
         if made.builtins:
             raise PolicyError(
                 f"the policies call {', '.join(sorted(made.builtins))}, which only OPA itself evaluates; {WAY_OUT}"
