@@ -106,21 +106,17 @@ class Documents:
         """Return what is like `value`, and is not."""
         chance = self._chance
         match value:
-            case bool():
-                return chance.choice((not value, None, orjson.Fragment(b"1"), "true"))
-            case int():
-                return orjson.Fragment(chance.choice(NUMBERS).encode())
-            case float():
-                # Shares of all addresses, which are never more than all.
-                return chance.choice((chance.random(), chance.choice(SHARES), chance.randrange(1001) / 1000))
             case str():
                 return self._text(value)
             case dict():
                 return self._map(value)
             case list():
                 return self._list(value)
-            case _:
-                return self._value()
+            case float():
+                # Shares of all addresses, which are never more than all.
+                return chance.choice((chance.random(), chance.choice(SHARES), chance.randrange(1001) / 1000))
+        numbers = (orjson.Fragment(each.encode()) for each in NUMBERS)
+        return chance.choice((not value, None, "true", *numbers)) if value is not None else self._value()
 
     def _text(self, text: str) -> str:
         chance = self._chance

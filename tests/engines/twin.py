@@ -13,8 +13,13 @@ from webhook.errors import PortcullisError
 
 FAILURES = (aiohttp.ClientError, TimeoutError, TypeError, ValueError, PortcullisError)
 """What an engine raises that has no answer."""
-SETS: Mapping[str, Sequence[tuple[str, ...]]] = {"roles/held": [("*",)], "history/visible": [("tenants",)]}
-"""What is a set in Rego, by entry point: JSON has none, so its members may come in any order, and nothing else may."""
+SETS: Mapping[str, Sequence[tuple[str, ...]]] = {
+    "validate/decision": [("rules",)],
+    "batch/decisions": [("*", "rules")],
+    "roles/held": [("*",)],
+    "history/visible": [("tenants",)],
+}
+"""What is read as a set, by entry point: JSON has none, so its members may come in any order, and nothing else may."""
 
 
 class DifferentError(AssertionError):
