@@ -1,5 +1,7 @@
 """Where namespaces stand in the tree, and what of it can be looked up."""
 
+import dataclasses
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -22,6 +24,7 @@ from webhook.model import (
     Subject,
     Tenant,
 )
+from webhook.tenancy.namespaces import Namespaces
 from webhook.tenancy.tree import Holdings, Tree, grow
 
 # A machine that is busy with something else makes a test slow, not wrong.
@@ -385,3 +388,21 @@ def test_a_policy_of_another_kind_and_the_same_name_still_stands() -> None:
     tree = tree_of(policies=(web, cilium))
     assert tree.standing_policies("dev", but="web") == (cilium,)
     assert tree.standing_policies("dev", but="web", kind="CiliumNetworkPolicy") == (web,)
+
+
+def test_a_place_follows_the_namespace_and_the_tree_of_now() -> None:
+    """What is remembered of a namespace is of its very state and of that very tree: the next one is placed anew."""
+    namespaces = Namespaces((Namespace("checkout-dev", {WORKSPACE_LABEL: "checkout"}),))
+    tree = dataclasses.replace(tree_of(), namespaces=namespaces)
+    before = tree.place_of("checkout-dev")
+    assert tree.place_of("checkout-dev") is before
+    namespaces.put(Namespace("checkout-dev", {WORKSPACE_LABEL: "refunds"}))
+    assert tree.place_of("checkout-dev").workspace == "refunds"
+    tenants = {key: each for key, each in tree.tenants.items() if key != "Workspace/refunds"}
+    assert dataclasses.replace(tree, tenants=tenants).place_of("checkout-dev").standing == Standing.ORPHANED
+    assert tree.place_of("checkout-dev").standing == Standing.OWNED
+    namespaces.drop("checkout-dev")
+    assert tree.place_of("checkout-dev").standing == Standing.UNKNOWN
+    read = tree.knowing(Namespace("checkout-dev", {WORKSPACE_LABEL: "checkout"}))
+    assert read.place_of("checkout-dev") == before
+    assert tree.place_of("checkout-dev").standing == Standing.UNKNOWN
