@@ -88,7 +88,7 @@ def every_sort() -> dict[Sort, list[tuple[Asked, bool]]]:
 
 def large_policy() -> Json:
     """Return a policy of 100 kB as they occur: long annotations, and what the API server notes of field managers."""
-    owners = {f"f:label-{each}": {} for each in range(500)}
+    owners: Json = {f"f:label-{each}": {} for each in range(500)}
     managed = [{"manager": "helm", "operation": "Apply", "fieldsV1": {"f:metadata": {"f:labels": owners}}}]
     bare = policy("checkout-dev", annotations={}, managedFields=managed)
     missing = LARGE_BYTES - len(orjson.dumps(bare))

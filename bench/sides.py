@@ -98,7 +98,8 @@ async def measure_sides(flags: Sequence[str] = (), *, quick: bool = False) -> li
                 figures += course_figures(course, turns, bodies.about[course.sort])
                 for name, each in turns.items():
                     memory.setdefault(name, []).extend(turn.memory for turn in each)
-    return [*figures, *_memory(memory)]
+            running = {name: len(target.family()) for name, target in targets.items()}
+    return [*figures, *_memory(memory, running)]
 
 
 async def _run(program: Path, course: Course, targets: dict[str, Target], bodies: Bodies) -> Turns:
@@ -191,20 +192,18 @@ def _how(course: Course, turns: Turns, about: str) -> str:
     )
 
 
-def _memory(memory: dict[str, list[float]]) -> list[Figure]:
-    bounds = {SERVE: MEMORY}
-    return [
-        Figure(
-            f"memory: {name}",
-            _round(max(each)),
-            "MB",
-            bounds.get(name),
-            f"{WHAT[name]}; highest resident set (RSS) of the process and all that it has started, after each turn",
-            turns=tuple(map(_round, each)),
-        )
-        for name, each in memory.items()
-        if name != NOOP
-    ]
+def _memory(memory: dict[str, list[float]], running: dict[str, int]) -> list[Figure]:
+    figures = []
+    for name, each in memory.items():
+        if name == NOOP:  # the first one's
+            continue
+        # So many tells as well who decides: a webhook that has an OPA does so by it.
+        processes = "one process" if running[name] == 1 else f"{running[name]} processes in all"
+        how = f"{WHAT[name]}: {processes}, highest resident set (RSS) after each turn"
+        bound = MEMORY if name == SERVE else None
+        turns = tuple(map(_round, each))
+        figures.append(Figure(f"memory: {name}", _round(max(each)), "MB", bound, how, turns=turns))
+    return figures
 
 
 def _round(value: float) -> float:
