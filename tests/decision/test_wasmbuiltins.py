@@ -10,8 +10,8 @@ import wasmtime
 
 from tests.cases.reviews import Json
 from webhook.decision.wasmbuild import _built
+from webhook.decision.wasmbuiltins import BUILTINS, UNTRIED
 from webhook.decision.wasminstance import FOREVER, Instance
-from webhook.decision.wasmstrict import BUILTINS, UNTRIED
 
 VALUES = r"""
 	null, true, false,

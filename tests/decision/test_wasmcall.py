@@ -25,7 +25,7 @@ def engine() -> wasmtime.Engine:
 def call(engine: wasmtime.Engine, name: str, count: int) -> tuple[Call, wasmtime.Func, wasmtime.Store]:
     store = wasmtime.Store(engine)
     store.set_epoch_deadline(10)
-    exports = wasmtime.Instance(store, wasmtime.Module(engine, wasmtime.wat2wasm(TEXT)), []).exports(store)
+    exports = wasmtime.Instance(store, wasmtime.Module(engine, TEXT), []).exports(store)
     function, memory = exports[name], exports["memory"]
     assert isinstance(function, wasmtime.Func)
     assert isinstance(memory, wasmtime.Memory)
