@@ -19,9 +19,10 @@ import orjson
 import wasmtime
 
 from webhook.decision.wasmbuild import compiled
+from webhook.decision.wasmbuiltins import WAY_OUT, builtin_of
 from webhook.decision.wasmcache import cache_folder
 from webhook.decision.wasminstance import AbortedError, Instance
-from webhook.decision.wasmstrict import WAY_OUT, builtin_of, strict
+from webhook.decision.wasmstrict import strict
 from webhook.errors import NoDecisionError, PolicyError
 
 __all__ = ["Bounds", "WasmOpa", "cache_folder", "compiled"]

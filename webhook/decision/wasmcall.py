@@ -46,8 +46,8 @@ class Call:
             raw[index].i32 = value
         trap = ctypes.POINTER(ffi.wasm_trap_t)()
         error = ffi.wasmtime_func_call_unchecked(self._context, self._function, raw, self._count, ctypes.byref(trap))
-        if error:
+        if error:  # type: ignore[truthy-bool]  # a pointer of ctypes is false where it is null
             raise wasmtime.WasmtimeError._from_ptr(error)  # noqa: SLF001
-        if trap:
+        if trap:  # type: ignore[truthy-bool]  # as above
             raise wasmtime.Trap._from_ptr(trap)  # noqa: SLF001
         return int(raw[0].i32)
