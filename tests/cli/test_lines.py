@@ -4,6 +4,7 @@ import os
 import time
 
 import orjson
+import structlog
 
 from webhook.cli.lines import AT_ONCE, MOST, Lines
 
@@ -47,3 +48,12 @@ def test_a_reader_that_is_gone_stops_nobody() -> None:
     begin = time.monotonic()
     lines.finish()
     assert time.monotonic() - begin < 2
+
+
+def test_structlog_writes_to_them() -> None:
+    """They are a file to the log, which wants to refer to its file weakly."""
+    reading, writing = os.pipe()
+    lines = Lines(writing)
+    structlog.WriteLogger(lines).info("one")  # type: ignore[arg-type]  # it writes and flushes, no more
+    lines.finish()
+    assert os.read(reading, 100) == b"one\n"

@@ -645,3 +645,9 @@ def test_it_says_its_version() -> None:
     """The version is the distribution's."""
     done = subprocess.run([PROGRAM, "--version"], env=own(), capture_output=True, text=True, check=False, timeout=60)
     assert re.fullmatch(r"portcullis \d+\.\d+\.\d+\n", done.stdout)
+
+
+def test_the_metrics_tell_how_late_the_event_loop_is(tmp_path: Path) -> None:
+    """It is observed from the start on, whether or not anybody asks for a review."""
+    with serve(tmp_path, *usual(tmp_path)) as serving:
+        until(lambda: "portcullis_event_loop_lag_seconds_bucket" in serving.client.get("/metrics").text)

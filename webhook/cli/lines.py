@@ -26,7 +26,7 @@ GOODBYE_SECONDS = 2.0
 """For the last lines, where nobody reads them."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class Lines:
     """What is written to the descriptor `file`; the thread begins with the first line."""
 
