@@ -10,8 +10,8 @@ import wasmtime
 
 from tests.cases.reviews import Json
 from webhook.decision.wasmbuild import _built
+from webhook.decision.wasmbuiltins import BUILTINS, UNTRIED
 from webhook.decision.wasminstance import FOREVER, Instance
-from webhook.decision.wasmstrict import BUILTINS, UNTRIED
 
 VALUES = r"""
 	null, true, false,
@@ -50,7 +50,7 @@ CHOICES = {"div": '[1, 2, 10, -1, 0.25, null, "a"]'}
 
 
 def rule(number: int, builtin: str) -> str:
-    """Return a rule that has what a builtin says of every choice of arguments; it leaves out where the builtin fails."""
+    """Return a rule that has what a builtin says of every choice of arguments; what fails is left out."""
     names = ["x"] if builtin in ONE else ["x", "y", "z"] if builtin in THREE else ["x", "y"]
     called = WRITTEN.get(builtin, f"{builtin}({', '.join(names)})")
     drawn = {"y": CHOICES[builtin]} if builtin in CHOICES else {}
@@ -89,7 +89,7 @@ def by_opa(rego: str, opa_binary: Path, tmp_path_factory: pytest.TempPathFactory
     """What OPA says."""
     file = tmp_path_factory.mktemp("tried") / "tried.rego"
     file.write_text(rego)
-    command = [opa_binary, "eval", "--format", "json", "-d", file, "data.portcullis.tried"]
+    command = [str(opa_binary), "eval", "--format", "json", "-d", str(file), "data.portcullis.tried"]
     done = subprocess.run(command, capture_output=True, check=True, timeout=120)
     said: Json = orjson.loads(done.stdout)["result"][0]["expressions"][0]["value"]
     return said

@@ -19,9 +19,10 @@ import orjson
 import wasmtime
 
 from webhook.decision.wasmbuild import compiled
+from webhook.decision.wasmbuiltins import WAY_OUT, builtin_of
 from webhook.decision.wasmcache import cache_folder
 from webhook.decision.wasminstance import AbortedError, Instance
-from webhook.decision.wasmstrict import WAY_OUT, builtin_of, strict
+from webhook.decision.wasmstrict import strict
 from webhook.errors import NoDecisionError, PolicyError
 
 __all__ = ["Bounds", "WasmOpa", "cache_folder", "compiled"]
@@ -110,7 +111,7 @@ class WasmOpa:
         return await beside
 
     async def _each(self, path: str, asked: Mapping[str, Any]) -> dict[str, Any]:
-        """Ask about one document after the other, as if it were the only one, and let others have their turn between."""
+        """Ask about one document after the other, as if it were the only one, with a turn for others between."""
         found: dict[str, Any] = {}
         answer: dict[str, Any] = {}
         documents = asked.get("documents", ())

@@ -20,7 +20,7 @@ LARGEST = 64 * 2**20
 
 
 def cache_folder(environment: Mapping[str, str]) -> Path | None:
-    """Return where compiled policies are kept (`$XDG_CACHE_HOME`, else `~/.cache`); None where there is no such place."""
+    """Return where compiled policies are kept (`$XDG_CACHE_HOME`, else `~/.cache`); None without a home."""
     base = Path(environment.get("XDG_CACHE_HOME", ""))
     # The XDG specification has a relative path ignored.
     if not base.is_absolute():
@@ -70,7 +70,7 @@ def _name(made_of: str, content: bytes) -> str:
 
 def _own(path: Path) -> bytes | None:
     """Return what is in a file that nobody but us can have written; raises OSError."""
-    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
         found = os.fstat(file.fileno())
         ours = found.st_uid == os.geteuid() and not found.st_mode & 0o022
         if not ours or not stat.S_ISREG(found.st_mode) or found.st_size > LARGEST:

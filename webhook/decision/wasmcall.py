@@ -1,8 +1,8 @@
 """
 The one call into WebAssembly that each decision makes, by wasmtime's C functions.
 
-wasmtime's own `Func.__call__` looks up the function's type and wraps each argument and the trap at every call, 25 us and
-more, which is a sixth of a decision. `wasmtime_func_call_unchecked` with a prepared array of values does the same in
+wasmtime's own `Func.__call__` looks up the function's type and wraps each argument and the trap at every call, which is
+a sixth of a decision. `wasmtime_func_call_unchecked` with a prepared array of values does the same in
 one step, but wasmtime's package keeps it, the pointer of a store's context and that of a function to itself. All use
 of what is private there is in this file, and a test fails on a version that has it otherwise.
 """
@@ -46,8 +46,8 @@ class Call:
             raw[index].i32 = value
         trap = ctypes.POINTER(ffi.wasm_trap_t)()
         error = ffi.wasmtime_func_call_unchecked(self._context, self._function, raw, self._count, ctypes.byref(trap))
-        if error:
+        if error:  # type: ignore[truthy-bool]  # a pointer of ctypes is false where it is null
             raise wasmtime.WasmtimeError._from_ptr(error)  # noqa: SLF001
-        if trap:
+        if trap:  # type: ignore[truthy-bool]  # as above
             raise wasmtime.Trap._from_ptr(trap)  # noqa: SLF001
         return int(raw[0].i32)
