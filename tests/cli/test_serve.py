@@ -446,7 +446,7 @@ REFUSED: dict[str, tuple[list[str], str]] = {
     ),
     "a share that is none": (
         ["serve", "--tenancy", "TREE", "--cross-check", "some"],
-        "--cross-check.*float.*See portcullis --help",
+        "--cross-check.*a number.*See portcullis --help",
     ),
     "a share of more than all": (
         ["serve", "--tenancy", "TREE", "--cross-check", "1.5"],
