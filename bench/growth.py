@@ -24,7 +24,8 @@ import psutil
 from bench.figures import Figure
 from bench.served import MEGABYTE
 from tests.cases.reviews import ADA, NAMESPACE, NETPOL, Asked, Caller, Json, namespace, owned, policy
-from tests.cases.rules import COVERED, KINDS as SPREAD, copies, with_rules
+from tests.cases.rules import COVERED, copies, with_rules
+from tests.cases.rules import KINDS as SPREAD
 from webhook.admission import Gate
 from webhook.decision.binary import find_opa
 from webhook.decision.bundle import Bundle, read_policies
@@ -184,7 +185,7 @@ def _subjects(size: int, at: str) -> tuple[LiveTree, Callable[[], Asked]]:
             "Workspace",
             f"workspace-{number}",
             _ours(f"workspace-{number}", project=f"project-{number // 10}", roles=held),
-        )  # noqa: SLF001 - `put` would make the indexes anew each time
+        )
     live.put("Project", _ours("project-0", roles=[_role("ProjectAdmin", "others")]))
     return live, lambda: _policy(random.randrange(every) * PER_WORKSPACE)  # noqa: S311
 

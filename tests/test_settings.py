@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from datetime import timedelta
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,9 @@ RIGHT: dict[str, dict[str, Any]] = {
     "an OPA over HTTP": {"opa_url": "http://127.0.0.1:8181"},
     "an OPA over HTTPS": {"opa_url": "https://opa.example.com"},
     "an OPA on a socket": {"opa_url": "unix:///run/opa.sock"},
+    "an engine": {"engine": "wasm"},
+    "a share that OPA is asked for, too": {"cross_check": 0.01},
+    "the same of an OPA that runs already": {"engine": "wasm", "cross_check": 1.0, "opa_url": "http://127.0.0.1:8181"},
     "a client CA": {"client_ca": Path(__file__)},
     "other groups": {"break_glass_groups": ("fire-brigade",)},
     "no group": {"break_glass_groups": ()},
@@ -49,6 +53,20 @@ def test_what_can_be_followed_is_given_back(change: dict[str, Any]) -> None:
     assert settings.check() is settings
 
 
+@pytest.mark.parametrize(
+    ("change", "decides"),
+    [
+        ({}, "auto"),
+        ({"opa_url": "http://127.0.0.1:8181"}, "opa"),
+        ({"opa_url": "http://127.0.0.1:8181", "cross_check": 0.1}, "auto"),
+        ({"engine": "opa"}, "opa"),
+    ],
+)
+def test_an_opa_that_is_named_decides_unless_it_is_there_to_compare(change: dict[str, Any], decides: str) -> None:
+    """Who runs an OPA of their own wants it asked; with --cross-check it is what others are compared with."""
+    assert dataclasses.replace(GIVEN, **change).check().decides == decides
+
+
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "plain HTTP for everybody": ({"tls": False, "host": EVERY_ADDRESS}, "leave --host out, or leave --no-tls out"),
     "plain HTTP on another address": ({"tls": False, "host": "10.0.0.1"}, "--no-tls listens on 127.0.0.1 alone"),
@@ -61,6 +79,14 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a folder as client CA": ({"client_ca": Path("/")}, "--client-ca / is no file"),
     "an OPA without a scheme": ({"opa_url": "localhost:8181"}, "has to begin with http://, https:// or unix://"),
     "an OPA by another scheme": ({"opa_url": "file:///opa"}, "has to begin with http://, https:// or unix://"),
+    "a share below none": ({"cross_check": -0.1}, "--cross-check -0.1 is a share, from 0 to 1"),
+    "a share above all": ({"cross_check": 1.01}, "--cross-check 1.01 is a share, from 0 to 1"),
+    "a share that is no number": ({"cross_check": nan}, "--cross-check nan is a share, from 0 to 1"),
+    "OPA compared with OPA": ({"cross_check": 0.1, "engine": "opa"}, "--engine opa has decide: leave one of them out"),
+    "an OPA that nobody asks": (
+        {"engine": "wasm", "opa_url": "http://127.0.0.1:8181"},
+        "--engine wasm asks no OPA: leave --opa-url out, or have it compared by --cross-check",
+    ),
     "files and a cluster": ({"kubeconfig": Path(__file__)}, "contacts no cluster: leave --kubeconfig"),
     "files and a webhook URL": ({"webhook_url": "https://10.0.0.5"}, "contacts no cluster: leave --kubeconfig"),
     "no kubeconfig there": (

@@ -33,7 +33,12 @@ class OpaMetrics:
     """The figures that tell of OPA and of the policies in it."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.up = Gauge("portcullis_opa_up", "Whether OPA decides: 1 or 0, looked at every second.", registry=registry)
+        self.engine = Info(
+            "portcullis_engine", "What evaluates the policies: opa, or wasm in-process.", registry=registry
+        )
+        self.up = Gauge(
+            "portcullis_opa_up", "Whether the engine decides: 1 or 0, looked at every second.", registry=registry
+        )
         self.restarts = Gauge("portcullis_opa_restarts", "How often OPA was started again.", registry=registry)
         self.ends = Counter(
             "portcullis_opa_ends", "OPAs that died, and that hung and were killed.", ["cause"], registry=registry

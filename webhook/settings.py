@@ -10,11 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 from webhook.errors import SettingsError
 
 EVERY_ADDRESS = "0.0.0.0"  # noqa: S104 - a webhook is called from outside
+EngineChoice = Literal["auto", "opa", "wasm"]
+"""What evaluates the policies: in-process where that can be, otherwise OPA; OPA; in-process, or not at all."""
 BREAK_GLASS_GROUPS = ("system:masters", "kubeadm:cluster-admins")
 
 KEEP, SIZE = "90d", "10GiB"
@@ -60,7 +63,11 @@ class ServeSettings:
     reports: str = "openreports"
     """The form of the reports that the scan beside the controller writes; `none` for none."""
     opa_url: str | None = None
-    """An OPA that runs already; otherwise one is started."""
+    """An OPA that runs already; otherwise one is started where one is needed."""
+    engine: EngineChoice = "auto"
+    """What evaluates the policies; see `decides`."""
+    cross_check: float = 0.0
+    """The share of the decisions made in-process that is put to OPA, too, from 0 to 1."""
     host: str = EVERY_ADDRESS
     """Address to listen on."""
     port: int = 8443
@@ -88,9 +95,24 @@ class ServeSettings:
                 f"--client-ca {self.client_ca} is no file: give the CA of the API server's client certificate"
             )
         _check_opa_url(self.opa_url)
+        self._check_engine()
         if "" in self.break_glass_groups:
             raise SettingsError("--break-glass-group is empty: name a group")
         return self
+
+    @property
+    def decides(self) -> EngineChoice:
+        """What evaluates, all flags considered: an OPA that somebody names is asked, unless it is there to compare."""
+        return "opa" if self.opa_url and not self.cross_check and self.engine == "auto" else self.engine
+
+    def _check_engine(self) -> None:
+        # Written so that it refuses what is no number, too.
+        if not 0 <= self.cross_check <= 1:
+            raise SettingsError(f"--cross-check {self.cross_check:g} is a share, from 0 to 1: say 0.01")
+        if self.cross_check and self.engine == "opa":
+            raise SettingsError("--cross-check compares with OPA, which --engine opa has decide: leave one of them out")
+        if self.opa_url and self.engine == "wasm" and not self.cross_check:
+            raise SettingsError("--engine wasm asks no OPA: leave --opa-url out, or have it compared by --cross-check")
 
     def _check_cluster(self) -> None:
         if self.tenancy and (self.kubeconfig or self.webhook_url):
@@ -119,7 +141,9 @@ class ControllerSettings:
     reports: str = "openreports"
     """The form of the reports that the scan writes; `none` for none."""
     opa_url: str | None = None
-    """An OPA that runs already; otherwise one is started for the scan."""
+    """An OPA that runs already; otherwise one is started for the scan where one is needed."""
+    engine: EngineChoice = "auto"
+    """What evaluates the policies, as in `ServeSettings`."""
     host: str = EVERY_ADDRESS
     """Address of /healthz, /readyz and /metrics."""
     port: int = 8080
@@ -131,7 +155,14 @@ class ControllerSettings:
         """Return itself; raises `SettingsError` for what cannot be followed."""
         _check_kubeconfig(self.kubeconfig)
         _check_opa_url(self.opa_url)
+        if self.opa_url and self.engine == "wasm":
+            raise SettingsError("--engine wasm asks no OPA: leave --opa-url out")
         return self
+
+    @property
+    def decides(self) -> EngineChoice:
+        """What evaluates, all flags considered."""
+        return "opa" if self.opa_url and self.engine == "auto" else self.engine
 
 
 def read_age(text: str) -> timedelta:

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +20,9 @@ from prometheus_client import CollectorRegistry
 from tests.cases.reviews import ADA, NETPOL, Asked, Json, policy
 from webhook.admission import Gate
 from webhook.app import OpaMetrics
-from webhook.cli.child import own_opa
-from webhook.cli.engine import OwnOpa, RemoteOpa, Source, Start
+from webhook.cli.engine import Own, RemoteOpa, Source
 from webhook.cli.reloading import Pace, Reloading
+from webhook.cli.starting import Binary, EngineName, Running, Start, start_of, start_of_opa
 from webhook.decision.bundle import Bundle, read_policies
 from webhook.decision.opa import LocalOpa
 from webhook.decision.process import Bounds, OpaProcess
@@ -135,8 +134,8 @@ async def kept(policies: Policies, source: Source, tree: Tree, pace: Pace = QUIC
 async def own(
     policies: Policies, opa_binary: Path, tree: Tree, *, pace: Pace = QUICK, start: Start | None = None
 ) -> AsyncIterator[World]:
-    """The same with an OPA of our own."""
-    source = OwnOpa(start or partial(own_opa, opa_binary, tell=ignore))
+    """The same with an engine of our own, an OPA unless told otherwise."""
+    source = Own(start or start_of_opa(None, Binary({"PORTCULLIS_OPA": str(opa_binary)})))
     await source.begin(read_policies(policies.folder))
     try:
         async with kept(policies, source, tree, pace) as world:
@@ -162,22 +161,27 @@ def opas(policies: Policies) -> list[psutil.Process]:
     return [each for each in children if each.status() != psutil.STATUS_ZOMBIE and "--ready-timeout" in each.cmdline()]
 
 
-def test_every_answer_during_20_reloads_is_right(policies: Policies, opa_binary: Path, tree: Tree) -> None:
+@pytest.mark.parametrize(("engine", "times"), [("opa", 20), ("wasm", 6)])
+def test_every_answer_during_reloads_is_right(
+    policies: Policies, opa_binary: Path, tree: Tree, engine: EngineName, times: int
+) -> None:
     """Clients that never pause get answers of the old or of the new revision, right for that one, and no error."""
     verdicts: dict[str, bool] = {}
     answers: Counter[tuple[str, bool, int]] = Counter()
 
     async def client(world: World) -> None:
         while True:
+            # As between two requests of a connection: an engine in-process never waits by itself.
+            await asyncio.sleep(0.001)
             response = await world.ask()
             code = response.get("status", {}).get("code", 200)
             answers[response["auditAnnotations"]["policy-revision"], response["allowed"], code] += 1
 
     async def main() -> None:
-        async with own(policies, opa_binary, tree) as world:
+        async with own(policies, opa_binary, tree, start=start_of(engine, None)) as world:
             verdicts[world.gate.policies.revision] = True
             clients = [asyncio.create_task(client(world)) for _ in range(4)]
-            for number in range(20):
+            for number in range(times):
                 refuses = number % 2 == 0
                 policies.publish(refuses=refuses)
                 verdicts[policies.revision] = not refuses
@@ -188,8 +192,9 @@ def test_every_answer_during_20_reloads_is_right(policies: Policies, opa_binary:
             for each in clients:
                 each.cancel()
             await asyncio.gather(*clients, return_exceptions=True)
-            await until(lambda: len(opas(policies)) == 1)
-            assert world.count(LOADED, outcome="loaded") == 20
+            await until(lambda: len(opas(policies)) == (engine == "opa"))
+            assert world.count("portcullis_engine_info", engine=engine) == 1
+            assert world.count(LOADED, outcome="loaded") == times
             assert world.count(LOADED, outcome="refused") == 0
             assert world.count("portcullis_policies_info", revision=world.gate.policies.revision) == 1
 
@@ -304,13 +309,13 @@ def test_the_opa_that_goes_gives_the_answers_that_it_owes(policies: Policies, op
     """A request that waits for the old OPA while a new one takes its place is answered by the old one."""
 
     @asynccontextmanager
-    async def patient(bundle: Bundle) -> AsyncIterator[tuple[LocalOpa, OpaProcess]]:
+    async def patient(bundle: Bundle) -> AsyncIterator[Running]:
         bounds = Bounds(silent=1000)
         async with (
             OpaProcess(opa_binary, bundle.signed(), log=ignore, bounds=bounds) as process,
             LocalOpa(socket=process.socket) as opa,
         ):
-            yield opa, process
+            yield Running(opa, "opa", process)
 
     async def main() -> None:
         async with own(policies, opa_binary, tree, start=patient) as world:

@@ -1,4 +1,4 @@
-"""The scan's own OPA is had beside what else is done, and nobody waits for it."""
+"""The scan's own engine is had beside what else is done, and nobody waits for it."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from webhook.cli.scanning import OpaApart
+from webhook.cli.scanning import EngineApart
+from webhook.cli.starting import EngineName, start_of
 from webhook.errors import NoDecisionError
 from webhook.model import Namespace
 from webhook.settings import bundled_policies
@@ -16,14 +17,14 @@ NOW = datetime(2026, 11, 21, tzinfo=UTC)
 
 
 def test_without_policies_the_scan_waits(tree: Tree, tmp_path: Path) -> None:
-    """What keeps it from having an OPA ends nothing; whoever asks is told to ask again."""
+    """What keeps it from having an engine ends nothing; whoever asks is told to ask again."""
 
     async def main() -> None:
-        apart = OpaApart(tmp_path / "nowhere")
+        apart = EngineApart(tmp_path / "nowhere", start_of("auto", None))
         running = asyncio.create_task(apart.run())
         await asyncio.sleep(0.1)
         assert not running.done()
-        with pytest.raises(NoDecisionError, match="no OPA for the scan yet") as caught:
+        with pytest.raises(NoDecisionError, match="no engine for the scan yet") as caught:
             await apart.judge.namespace(tree, Namespace("new"), NOW)
         assert caught.value.retry
         assert apart.judge.revision == ""
@@ -33,12 +34,13 @@ def test_without_policies_the_scan_waits(tree: Tree, tmp_path: Path) -> None:
     asyncio.run(main())
 
 
-def test_once_it_is_there_it_is_asked(tree: Tree, opa_binary: Path) -> None:
+@pytest.mark.parametrize("engine", ["opa", "wasm"])
+def test_once_it_is_there_it_is_asked(tree: Tree, opa_binary: Path, engine: EngineName) -> None:
     """By whoever was given out before, with the titles of its rules."""
     assert opa_binary.is_file()
 
     async def main() -> None:
-        apart = OpaApart(bundled_policies())
+        apart = EngineApart(bundled_policies(), start_of(engine, None))
         judge = apart.judge
         running = asyncio.create_task(apart.run())
         async with asyncio.timeout(30):

@@ -165,7 +165,7 @@ def copied(tmp_path: Path) -> Path:
 
 def test_it_serves_over_tls_and_ends_with_its_opa(tmp_path: Path) -> None:
     """Ready is one line of JSON with the address; reviews are answered there; SIGTERM ends both, with exit code 0."""
-    with serve(tmp_path, *usual(tmp_path)) as serving:
+    with serve(tmp_path, *usual(tmp_path), "--engine", "opa") as serving:
         policies = read_policies(bundled_policies()).policies
         assert serving.ready["url"].startswith("https://127.0.0.1:")
         assert (serving.ready["revision"], serving.ready["rules"]) == (policies.revision, len(policies.rules))
@@ -229,7 +229,7 @@ def test_a_second_start_keeps_the_certificate(tmp_path: Path) -> None:
 def test_kill_9_leaves_no_opa(tmp_path: Path) -> None:
     """However it ends, its OPA ends with it."""
     # Not tmp_path for OPA's socket, whose name has to be short; what a killed process cannot remove goes with it.
-    with TemporaryDirectory() as short, serve(tmp_path, *usual(tmp_path), TMPDIR=short) as serving:
+    with TemporaryDirectory() as short, serve(tmp_path, *usual(tmp_path), "--engine", "opa", TMPDIR=short) as serving:
         opa = serving.pid_of_opa
         serving.process.kill()
         serving.process.wait(10)
@@ -238,7 +238,7 @@ def test_kill_9_leaves_no_opa(tmp_path: Path) -> None:
 
 def test_an_opa_that_dies_is_started_again(tmp_path: Path) -> None:
     """While there is none the answer is 500; then it decides again, and the metrics tell of it."""
-    with serve(tmp_path, *usual(tmp_path)) as serving:
+    with serve(tmp_path, *usual(tmp_path), "--engine", "opa") as serving:
         os.kill(serving.pid_of_opa, signal.SIGKILL)
         until(lambda: serving.ask(MINE)["allowed"])
         until(lambda: serving.missing() == [])
@@ -249,7 +249,7 @@ def test_an_opa_that_dies_is_started_again(tmp_path: Path) -> None:
 
 def test_an_opa_that_hangs_is_replaced_within_15_seconds(tmp_path: Path) -> None:
     """Stopped, it answers nobody: that is a denial with 500, told by /readyz, until another one has taken its place."""
-    with serve(tmp_path, *usual(tmp_path)) as serving:
+    with serve(tmp_path, *usual(tmp_path), "--engine", "opa") as serving:
         until(lambda: "portcullis_opa_up 1.0" in serving.metrics(), seconds=5)
         begin = time.monotonic()
         hung = serving.pid_of_opa
@@ -270,7 +270,7 @@ def test_an_opa_that_hangs_is_replaced_within_15_seconds(tmp_path: Path) -> None
 
 def test_a_hung_opa_is_what_is_missing(tmp_path: Path) -> None:
     """While it hangs /readyz says so, and so does the metric."""
-    with serve(tmp_path, *usual(tmp_path)) as serving:
+    with serve(tmp_path, *usual(tmp_path), "--engine", "opa") as serving:
         os.kill(serving.pid_of_opa, signal.SIGSTOP)
         seen: list[str] = []
 
@@ -289,7 +289,7 @@ def test_a_tampered_bundle_is_not_loaded_and_denies_until_it_is_whole(opa_binary
     # In the private folder of OPA, which is where it starts, just before it reads its bundle.
     wrapper.write_text(f'#!/bin/sh\n[ "$1" = run ] && [ -e {bad} ] && cp {bad} bundle.tar.gz\nexec {opa_binary} "$@"\n')
     wrapper.chmod(0o755)
-    with serve(tmp_path, *usual(tmp_path), PORTCULLIS_OPA=wrapper) as serving:
+    with serve(tmp_path, *usual(tmp_path), "--engine", "opa", PORTCULLIS_OPA=wrapper) as serving:
         assert serving.ask(MINE)["allowed"]
         made(bad)
         os.kill(serving.pid_of_opa, signal.SIGKILL)
@@ -440,6 +440,18 @@ REFUSED: dict[str, tuple[list[str], str]] = {
         ["serve", "--tenancy", "TREE", "--opa-url", "unix://opa.sock"],
         "--opa-url .* names no socket",
     ),
+    "an engine that is none": (
+        ["serve", "--tenancy", "TREE", "--engine", "go"],
+        "--engine.*'go' is not one of 'auto', 'opa', 'wasm'.*See portcullis --help",
+    ),
+    "a share that is none": (
+        ["serve", "--tenancy", "TREE", "--cross-check", "some"],
+        "--cross-check.*a number.*See portcullis --help",
+    ),
+    "a share of more than all": (
+        ["serve", "--tenancy", "TREE", "--cross-check", "1.5"],
+        "--cross-check 1.5 is a share, from 0 to 1: say 0.01",
+    ),
     "a host that is none": (
         ["serve", *usual(Path("FOLDER"), Path("TREE")), "--host", "not-a-host.invalid"],
         r"cannot listen on not-a-host\.invalid:0: .*; give another --host or --port",
@@ -474,7 +486,7 @@ def test_what_cannot_be_done_is_one_line_and_exit_code_2(arguments: list[str], r
 
 def test_an_opa_that_is_none_is_refused(tmp_path: Path) -> None:
     """A program that is no OPA of the right version is never passed over in silence."""
-    lines = refused("serve", *usual(tmp_path), PORTCULLIS_OPA="/bin/false")
+    lines = refused("serve", *usual(tmp_path), "--engine", "opa", PORTCULLIS_OPA="/bin/false")
     assert len(lines) == 1
     assert re.match(r"portcullis: PORTCULLIS_OPA is /bin/false, which is not OPA 1\.22\.0", lines[0])
 

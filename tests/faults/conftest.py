@@ -32,6 +32,7 @@ def pair(faulted_plane: Plane, opa_binary: Path, tmp_path_factory: pytest.TempPa
 def trial(request: pytest.FixtureRequest, pair: Pair) -> Trial:
     """The row that the test is called by, with both replicas as they have to be."""
     row = BY_NAME[request.node.name.removeprefix("test_")]
+    pair.decide_by("opa" if row.opa else "auto")
     pair.whole()
     return Trial(pair, row, seed(), lambda seen: request.node.user_properties.append((PROPERTY, seen)))
 

@@ -49,6 +49,7 @@ class Pair(Guarded):
         self.store = Store(plane.etcd)
         held.callback(self.store.client.close)
         self.audit = AuditLog(plane.folder / "audit.log")
+        self.engine = "auto"
 
     @property
     def url(self) -> str:
@@ -96,6 +97,13 @@ class Pair(Guarded):
 
         with ThreadPoolExecutor(len(NAMES)) as beside:
             list(beside.map(start, [name for name in NAMES if name not in self.running]))
+
+    def decide_by(self, engine: str) -> None:
+        """Have both evaluate the policies by an engine of `serve` from here on."""
+        if engine != self.engine:
+            for name in self.running:
+                self.stop(name)
+            self.engine = engine
 
     def settle(self) -> None:
         """Return once both run, are healthy and one of them leads."""
@@ -168,7 +176,7 @@ class Pair(Guarded):
         before = self.processes.get(name)
         certs = self.folder / f"{name}-certs"
         arguments = [command, f"--kubeconfig={self._kubeconfig()}", f"--webhook-url={self.url}", "--host=127.0.0.1"]
-        arguments += [f"--port={self.ports[name]}", f"--cert-dir={certs}", *flags]
+        arguments += [f"--port={self.ports[name]}", f"--cert-dir={certs}", f"--engine={self.engine}", *flags]
         program = self.folder / name
         # Its log goes through a pipe: a process that cannot write to a disk still has its say.
         program.write_text(f'#!/bin/bash\nPORTCULLIS_OPA={self._opa} exec {PROGRAM} "$@" 2> >(exec cat)\n')

@@ -25,7 +25,7 @@ class Row:
     One fault.
 
     `seconds` is how long it may take, from the end of the fault (from its beginning, where nobody `mends` it), until
-    nothing is refused that has to pass and every namespace has its baseline.
+    nothing is refused that has to pass and every namespace has its baseline. What befalls an OPA needs one: `opa`.
     """
 
     name: str
@@ -33,28 +33,32 @@ class Row:
     verdict: Verdict
     seconds: float = LONGEST_SECONDS
     mends: bool = True
+    opa: bool = False
 
 
 ROWS = (
     Row("webhook_killed", "webhook killed (-9) in a burst; it is not the leader", Verdict.ANSWERED, mends=False),
     Row("leader_killed", "leader killed (-9) in a burst", Verdict.ANSWERED, mends=False),
     Row("both_down", "both killed (-9) in a burst, started again after 4 s", Verdict.DENIED),
-    Row("opa_killed", "OPA killed (-9) in a burst, of both replicas", Verdict.HEALS, mends=False),
+    Row("opa_killed", "OPA killed (-9) in a burst, of both replicas", Verdict.HEALS, mends=False, opa=True),
     Row(
         "opa_stopped",
         "OPA stopped (SIGSTOP) in a burst, of both replicas; nobody lets it go on",
         Verdict.HEALS,
         mends=False,
+        opa=True,
     ),
     Row(
         "opa_bad_bundle",
         "OPA killed (-9); for 3 s what it starts again with is no bundle; both replicas",
         Verdict.HEALS,
+        opa=True,
     ),
     Row(
         "opa_tampered_bundle",
         "OPA killed (-9); for 3 s the bundle it starts again with allows everything, under our revision; both replicas",
         Verdict.HEALS,
+        opa=True,
     ),
     Row("api_server_restarted", "API server restarted in a burst", Verdict.AWAY),
     Row("etcd_stopped", "etcd stopped for 10 s", Verdict.AWAY),
@@ -76,6 +80,7 @@ ROWS = (
         "disk_full",
         "disk full: nothing can be written while a new certificate comes, and the OPA of one replica is killed",
         Verdict.ANSWERED,
+        opa=True,
     ),
     Row("api_server_slow", "10 s of latency towards the API server, for 12 s", Verdict.HELD),
     Row(

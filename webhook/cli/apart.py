@@ -13,7 +13,8 @@ from webhook.cli.beside import listening, until_ended
 from webhook.cli.errors import unwrapped
 from webhook.cli.leading import Lead, reached
 from webhook.cli.recording import recording, witness_of
-from webhook.cli.scanning import OpaApart
+from webhook.cli.scanning import EngineApart
+from webhook.cli.starting import start_of
 from webhook.cluster.client import Cluster, connected
 from webhook.health import Health, create_health_app
 from webhook.history.recorder import Recorder
@@ -25,11 +26,13 @@ from webhook.tenancy.live import LiveTree
 
 async def run(settings: ControllerSettings) -> None:
     """Work until SIGTERM; raises `PortcullisError` for what keeps it from starting or from going on."""
-    registry, opa = CollectorRegistry(), OpaApart(settings.policies, settings.opa_url)
-    async with connected(settings.kubeconfig) as cluster, recording(settings.history, opa, registry) as kept:
+    registry = CollectorRegistry()
+    engine = EngineApart(settings.policies, start_of(settings.decides, settings.opa_url))
+    async with connected(settings.kubeconfig) as cluster, recording(settings.history, engine, registry) as kept:
         live = LiveTree()
         lead, mirror = Lead.of(cluster, live, registry, rbac=settings.rbac), Mirror(cluster, live)
-        work: list[Callable[[], Coroutine[Any, Any, None]]] = [opa.run, partial(lead.run, opa.judge, settings.reports)]
+        leading = partial(lead.run, engine.judge, settings.reports)
+        work: list[Callable[[], Coroutine[Any, Any, None]]] = [engine.run, leading]
         if kept and settings.history:
             witness = witness_of(cluster, live, kept, settings.history.url)
             mirror.witnesses.append(witness)

@@ -7,7 +7,17 @@ import typer
 import uvloop
 
 from webhook.cli.logs import log_to_stderr
-from webhook.cli.options import History, HistoryKeep, HistorySize, Kubeconfig, NoRbac, OpaUrl, Policies, Reports
+from webhook.cli.options import (
+    EngineOption,
+    History,
+    HistoryKeep,
+    HistorySize,
+    Kubeconfig,
+    NoRbac,
+    OpaUrl,
+    Policies,
+    Reports,
+)
 from webhook.settings import EVERY_ADDRESS, KEEP, SIZE, ControllerSettings, HistorySettings, bundled_policies
 
 
@@ -26,6 +36,7 @@ def controller(  # noqa: PLR0913 - a flag each
     ] = 8080,
     reports: Reports = "openreports",
     policies: Policies = None,
+    engine: EngineOption = "auto",
     opa_url: OpaUrl = None,
     history: History = None,
     history_keep: HistoryKeep = KEEP,
@@ -45,6 +56,7 @@ def controller(  # noqa: PLR0913 - a flag each
         port=port,
         reports=reports,
         policies=policies or bundled_policies(),
+        engine=engine,
         opa_url=opa_url,
         history=HistorySettings.of(history, history_keep, history_size),
     ).check()

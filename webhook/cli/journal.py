@@ -9,6 +9,7 @@ import orjson
 import structlog
 
 from webhook.app import Metrics
+from webhook.cli.crosscheck import CrossCheck
 from webhook.cli.lines import Lines
 from webhook.history.record import Record
 from webhook.history.recorder import Recorder
@@ -26,6 +27,7 @@ class Journal:
     metrics: Metrics
     kept: Recorder | None
     lines: Lines | None = None
+    check: CrossCheck | None = None
 
     def __call__(self, record: Record) -> None:
         """Tell of a decision, once the answer is on its way: what is told must not delay it."""
@@ -35,6 +37,8 @@ class Journal:
         self.metrics.decided(record)
         if self.kept:
             self.kept.record(record)
+        if self.check:
+            self.check.offer(record)
         told = dict(zip(_TOLD, _told(record), strict=True))
         if self.lines:
             self.lines.put(_line(told))

@@ -42,7 +42,14 @@ OpaUrl: TypeAlias = Annotated[
     typer.Option(
         help="An OPA that runs already with the bundle of `portcullis bundle` (http://, https://, unix://).",
         envvar="PORTCULLIS_OPA_URL",
-        show_default="start one",
+        show_default="start one where one is needed",
+    ),
+]
+EngineOption: TypeAlias = Annotated[
+    Literal["auto", "opa", "wasm"],
+    typer.Option(
+        help="What evaluates the policies: in-process where they can be (auto) or have to be (wasm), or OPA.",
+        envvar="PORTCULLIS_ENGINE",
     ),
 ]
 Reports: TypeAlias = Annotated[

@@ -14,7 +14,8 @@ from pathlib import Path
 import structlog
 
 from webhook.app import OpaMetrics
-from webhook.cli.engine import PROBE_SECONDS, Source
+from webhook.cli.engine import Source
+from webhook.cli.starting import PROBE_SECONDS
 from webhook.decision.bundle import Bundle, read_policies
 from webhook.decision.opa import probe
 from webhook.errors import NoDecisionError, OpaError, PolicyError
@@ -25,7 +26,7 @@ class Pace:
     """How policies are looked for."""
 
     look: float = 1.0
-    """Seconds between two looks at the folder, and at OPA."""
+    """Seconds between two looks at the folder, and at the engine."""
     still: int = 2
     """So many looks in a row have to find the same."""
     still_without: int = 10
@@ -48,16 +49,17 @@ class Reloading:
 
     def notes(self) -> list[str]:
         """Say why the policies on disk are not those that decide."""
-        return [f"policies: what is in {self._folder} does not decide: {self._why}"] if self._why else []
+        refused = [f"policies: what is in {self._folder} does not decide: {self._why}"] if self._why else []
+        return [*refused, *self.source.notes()]
 
     async def run(self) -> None:
-        """Look after OPA and the folder, for ever."""
+        """Look after the engine and the folder, for ever."""
         await self.source.ready()
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._look_at_opa())
+            tasks.create_task(self._look_at_engine())
             tasks.create_task(self._look_at_folder())
 
-    async def _look_at_opa(self) -> None:
+    async def _look_at_engine(self) -> None:
         while True:
             engine = self.source.engine
             try:
@@ -95,8 +97,8 @@ class Reloading:
         self._refused, self._why = "", ""
         self._metrics.reloads.labels("loaded").inc()
         self._tell()
-        log = structlog.get_logger()
-        log.info("policies loaded", revision=revision, former=current.revision, rules=len(bundle.policies.rules))
+        told = {"revision": revision, "former": current.revision, "rules": len(bundle.policies.rules)}
+        structlog.get_logger().info("policies loaded", engine=self.source.name, **told)
         await self.source.retire()
 
     def _still(self, found: str, *, without: bool = False) -> bool:
@@ -116,3 +118,4 @@ class Reloading:
 
     def _tell(self) -> None:
         self._metrics.policies.info({"revision": self.source.engine.policies.revision})
+        self._metrics.engine.info({"engine": self.source.name})

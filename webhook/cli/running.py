@@ -15,13 +15,15 @@ import certs
 from webhook.admission import Gate
 from webhook.app import Metrics, create_app
 from webhook.cli.beside import listening, until_ended
-from webhook.cli.engine import started
+from webhook.cli.crosscheck import CrossCheck
+from webhook.cli.engine import Source, started
 from webhook.cli.errors import unwrapped
 from webhook.cli.journal import Journal
 from webhook.cli.lag import tell_lag
 from webhook.cli.lines import Lines
 from webhook.cli.recording import recording
 from webhook.cli.reloading import Reloading
+from webhook.cli.starting import start_of_opa
 from webhook.cli.tenants import Tenants, tenants_of
 from webhook.decision.bundle import read_policies
 from webhook.health import Health
@@ -45,6 +47,7 @@ async def run(settings: ServeSettings, *, now: certs.Clock = certs.utc, lines: L
             await tenants.certificate()
             _tell_expiry(metrics, settings.cert_dir, now)
         source = await stack.enter_async_context(started(settings, bundle, metrics.opa))
+        check = _cross_check(settings, source, metrics)
         kept = await stack.enter_async_context(recording(settings.history, source.engine, metrics.registry))
         if kept and settings.history:
             tenants.recorded_by(kept, settings.history.url)
@@ -52,14 +55,16 @@ async def run(settings: ServeSettings, *, now: certs.Clock = certs.utc, lines: L
             source.engine,
             tenants.tree,
             settings.break_glass_groups,
-            Journal(metrics, kept, lines),
+            Journal(metrics, kept, lines, check),
             authenticated=settings.client_ca is not None,
             look=tenants.look,
             mender=tenants.mender,
         )
         tls = Tls(settings.cert_dir / "tls.crt", settings.cert_dir / "tls.key", settings.client_ca)
         reloading = Reloading(source, settings.policies, metrics.opa)
-        served = _Served(settings, tenants, gate, reloading, begin, now, Stop(settings.drain), kept, metrics.registry)
+        served = _Served(
+            settings, tenants, gate, reloading, begin, now, Stop(settings.drain), kept, metrics.registry, check
+        )
         health = Health(served.missing, served.notes)
         app = create_app(gate, health, metrics, CertifiedCallers() if settings.client_ca else AnyCallers())
         server = Server.of(app, settings.host, settings.port, tls=tls if settings.tls else None)
@@ -80,6 +85,7 @@ class _Served:
     stop: Stop
     kept: Recorder | None
     registry: CollectorRegistry
+    check: CrossCheck | None
 
     def missing(self) -> list[str]:
         """Say what keeps us from being ready."""
@@ -87,10 +93,10 @@ class _Served:
             return ["stopping: ask another replica"]
         tls = self.settings.tls
         problem = certs.problem(self.settings.cert_dir / "tls.crt", now=self.now()) if tls else None
-        opa = self.reloading.source.trouble
+        source = self.reloading.source
         return [
             *([f"certificate: {problem}"] if problem else []),
-            *([f"OPA: {opa}"] if opa else []),
+            *([f"{'OPA' if source.name == 'opa' else 'engine'}: {source.trouble}"] if source.trouble else []),
             *self.tenants.missing(),
         ]
 
@@ -101,6 +107,7 @@ class _Served:
             *self.reloading.notes(),
             *self.tenants.notes(),
             *(self.kept.notes() if self.kept else []),
+            *(self.check.notes() if self.check else []),
             *([] if self.settings.client_ca else [anybody]),
         ]
 
@@ -109,6 +116,8 @@ class _Served:
         serving = asyncio.create_task(server.serve())
         working = asyncio.create_task(self._work_until_asked(server, serving))
         beside = [self.tenants.watch(), self.reloading.run(), tell_lag(self.registry)]
+        if self.check:
+            beside.append(self.check.run())
         if self.settings.tls:
             beside.append(server.keep_certificate(tls))
         tasks = [asyncio.create_task(unwrapped(each)) for each in beside]
@@ -149,9 +158,17 @@ class _Served:
             url=url,
             revision=policies.revision,
             rules=len(policies.rules),
+            engine=self.reloading.source.name,
             seconds=round(time.monotonic() - self.begin, 3),
         )
         await self.tenants.work(self.gate)
+
+
+def _cross_check(settings: ServeSettings, source: Source, metrics: Metrics) -> CrossCheck | None:
+    """Return who compares a share of the decisions with what OPA says; None where that is not wanted."""
+    if not settings.cross_check:
+        return None
+    return CrossCheck(source, settings.cross_check, start_of_opa(settings.opa_url), metrics.registry)
 
 
 def _tell_expiry(metrics: Metrics, folder: Path, now: certs.Clock) -> None:

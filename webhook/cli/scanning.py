@@ -1,33 +1,29 @@
-"""The scan that goes on beside the controller: an OPA to ask, reports where they are wanted."""
+"""The scan that goes on beside the controller: an engine to ask, reports where they are wanted."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import structlog
 
 from webhook.admission import Gate
 from webhook.bring import Seen, see
-from webhook.cli.child import own_opa
-from webhook.cli.engine import remote
+from webhook.cli.starting import Start
 from webhook.cluster.client import Cluster
-from webhook.decision.binary import find_opa
 from webhook.decision.bundle import Bundle, read_policies
 from webhook.decision.catalogue import read_catalogue
-from webhook.decision.opa import LocalOpa, Opa
+from webhook.decision.opa import Opa
 from webhook.errors import NoDecisionError, OpaError, PolicyError
 from webhook.model import Namespace, Policies
 from webhook.scan.judge import Judge, OneOpa
 from webhook.scan.report import FORMS
 from webhook.scan.reports import Reports
 from webhook.scan.scanner import Scanner
-from webhook.settings import environment
 from webhook.tenancy.live import LiveTree
 from webhook.tenancy.tree import Tree
 
 AGAIN_SECONDS = 60.0
-"""After so long an OPA is looked for again that could not be had."""
+"""After so long an engine is looked for again that could not be had."""
 
 
 class Scanning:
@@ -57,31 +53,29 @@ def judge_of(gate: Gate, policies: Path) -> Judge:
     return Judge(gate, _titles(read_policies(policies)), gate.meanings)
 
 
-class OpaApart:
+class EngineApart:
     """
-    An OPA for the scan alone, had and started beside what else is done: what is brought must not wait for it.
-
-    With `url` it is one that runs already.
+    An engine for the scan alone, had and started beside what else is done: what is brought must not wait for it.
 
     While there is none, nothing is decided, and the scan waits.
     """
 
-    def __init__(self, policies: Path, url: str | None = None) -> None:
+    def __init__(self, policies: Path, start: Start) -> None:
         self._folder = policies
-        self._url = url
+        self._start = start
         self._running: OneOpa | None = None
         self._titles: dict[str, str] = {}
 
     @property
     def opa(self) -> Opa:
-        """The OPA; raises `NoDecisionError` while there is none."""
+        """The engine; raises `NoDecisionError` while there is none."""
         if self._running is None:
-            raise NoDecisionError("there is no OPA for the scan yet", retry=True)
+            raise NoDecisionError("there is no engine for the scan yet", retry=True)
         return self._running.opa
 
     @property
     def policies(self) -> Policies:
-        """Its policies, none while there is no OPA."""
+        """Its policies, none while there is no engine."""
         return self._running.policies if self._running else Policies("", frozenset())
 
     @property
@@ -96,25 +90,14 @@ class OpaApart:
             try:
                 bundle = read_policies(self._folder)
                 self._titles |= _titles(bundle)
-                async with self._opa(bundle) as opa:
-                    self._running = OneOpa(opa, bundle.policies)
+                async with self._start(bundle) as running:
+                    self._running = OneOpa(running.opa, bundle.policies)
                     await asyncio.Event().wait()
             except (OpaError, PolicyError) as error:
                 log.warning("no scan", error=str(error))
             finally:
                 self._running = None
             await asyncio.sleep(AGAIN_SECONDS)
-
-    @asynccontextmanager
-    async def _opa(self, bundle: Bundle) -> AsyncIterator[LocalOpa]:
-        if self._url:
-            async with remote(self._url) as opa:
-                yield opa
-            return
-        log = structlog.get_logger()
-        binary = await asyncio.to_thread(find_opa, environment(), say=lambda line: log.info("opa", progress=line))
-        async with own_opa(binary, bundle, lambda line: log.warning("opa", line=line)) as (opa, _):
-            yield opa
 
 
 def _titles(bundle: Bundle) -> dict[str, str]:

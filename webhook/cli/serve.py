@@ -10,6 +10,7 @@ import uvloop
 from webhook.cli.logs import log_to_stderr
 from webhook.cli.options import (
     BreakGlassGroup,
+    EngineOption,
     History,
     HistoryKeep,
     HistorySize,
@@ -63,7 +64,15 @@ def serve(  # noqa: PLR0913 - a flag each
     no_rbac: NoRbac = False,
     reports: Reports = "openreports",
     policies: Policies = None,
+    engine: EngineOption = "auto",
     opa_url: OpaUrl = None,
+    cross_check: Annotated[
+        float,
+        typer.Option(
+            help="Share of the decisions made in-process, 0 to 1, that OPA is asked for, too, and compared.",
+            envvar="PORTCULLIS_CROSS_CHECK",
+        ),
+    ] = 0.0,
     host: Annotated[
         str | None,
         typer.Option(
@@ -121,7 +130,9 @@ def serve(  # noqa: PLR0913 - a flag each
         reports=reports,
         policies=policies or bundled_policies(),
         cert_dir=cert_dir or default_cert_dir(),
+        engine=engine,
         opa_url=opa_url,
+        cross_check=cross_check,
         host=host or ("127.0.0.1" if no_tls else EVERY_ADDRESS),
         port=port,
         tls=not no_tls,

@@ -49,6 +49,11 @@ def compiled(opa: Path, bundle: Bundle, *, cache: Path | None) -> bytes:
     return module
 
 
+def kept(bundle: Bundle, cache: Path) -> bytes | None:
+    """Return what `compiled` kept of `bundle` in a folder, None where it has to be compiled: no OPA is needed here."""
+    return Cache(cache).read(_made_of(bundle.whole(), entry_points(bundle)))
+
+
 def entry_points(bundle: Bundle) -> tuple[str, ...]:
     """Return those that the bundle has a package for: of one it has not all is undefined, as OPA answers too."""
     found = (_PACKAGE.search(content) for content in bundle.files.values())
