@@ -2,12 +2,19 @@
 
 import logging
 import sys
+from dataclasses import fields
 
 import structlog
 from structlog.typing import Processor
 
+from webhook.history.record import Record
+
 # Without the values of variables: those are the tree and whole requests.
 _TRACES = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
+
+
+# What the history holds and a line of the log would be too long for.
+_UNTOLD = frozenset({"document", "ran", "violations", "tenants", "size"})
 
 
 def log_to_stderr() -> None:
@@ -32,6 +39,12 @@ def log_to_stderr() -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(formatter)
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+
+
+def log_decision(record: Record) -> None:
+    """Tell of a decision."""
+    told = (each.name for each in fields(record) if each.name not in _UNTOLD)
+    structlog.get_logger().info("decision", **{name: getattr(record, name) for name in told})
 
 
 def log_nothing() -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from math import nan
 from pathlib import Path
@@ -12,26 +12,32 @@ import structlog
 
 import certs
 from webhook.admission import Gate
-from webhook.app import Metrics, create_app
+from webhook.app import Metrics, OwnPages, create_app
 from webhook.cli.beside import listening, until_ended
+from webhook.cli.desk import Desk
 from webhook.cli.engine import started
 from webhook.cli.errors import unwrapped
+from webhook.cli.logs import log_decision
 from webhook.cli.recording import recording
 from webhook.cli.reloading import Reloading
+from webhook.cli.sharing import Sharing, share_of
 from webhook.cli.tenants import Tenants, tenants_of
+from webhook.cli.workers import PROGRAM, Crew, Figures
 from webhook.decision.bundle import read_policies
 from webhook.health import Health
 from webhook.history.record import Record
 from webhook.history.recorder import Recorder
 from webhook.server import AnyCallers, CertifiedCallers, Server, Stop, Tls
 from webhook.settings import ServeSettings
+from webhook.workers.feed import Feed
+from webhook.workers.generation import Generation
 
 
-async def run(settings: ServeSettings, *, now: certs.Clock = certs.utc) -> None:
+async def run(settings: ServeSettings, *, now: certs.Clock = certs.utc, program: tuple[str, ...] = PROGRAM) -> None:
     """
     Serve until SIGTERM; raises `PortcullisError` for what keeps it from starting or from going on.
 
-    `now` says by which time certificates are valid.
+    `now` says by which time certificates are valid, `program` what Python runs as a worker.
     """
     begin = time.monotonic()
     bundle = read_policies(settings.policies)
@@ -45,23 +51,38 @@ async def run(settings: ServeSettings, *, now: certs.Clock = certs.utc) -> None:
         kept = await stack.enter_async_context(recording(settings.history, source.engine, metrics.registry))
         if kept and settings.history:
             tenants.recorded_by(kept, settings.history.url)
+        recorder = _Recorder(metrics, kept)
         gate = Gate(
             source.engine,
             tenants.tree,
             settings.break_glass_groups,
-            _Recorder(metrics, kept),
+            recorder,
             authenticated=settings.client_ca is not None,
             look=tenants.look,
             mender=tenants.mender,
         )
         tls = Tls(settings.cert_dir / "tls.crt", settings.cert_dir / "tls.key", settings.client_ca)
-        reloading = Reloading(source, settings.policies, metrics.opa)
-        served = _Served(settings, tenants, gate, reloading, begin, now, Stop(settings.drain), kept)
+        crew = _crew(settings, tenants, metrics, program) if settings.workers > 1 else None
+        reloading = Reloading(source, settings.policies, metrics.opa, others=Sharing(crew) if crew else None)
+        served = _Served(settings, tenants, gate, reloading, begin, now, Stop(settings.drain), kept, crew)
         health = Health(served.missing, served.notes)
+        if crew:
+            crew.stop = served.stop
+            desk = Desk(OwnPages(gate, health, metrics), tenants, recorder.take, metrics.refused)
+            crew.begin(desk, share_of(source.engine))
+            await served.run(crew, tls)
+            return
         app = create_app(gate, health, metrics, CertifiedCallers() if settings.client_ca else AnyCallers())
         server = Server.of(app, settings.host, settings.port, tls=tls if settings.tls else None)
         server.stop = served.stop
         await served.run(server, tls)
+
+
+def _crew(settings: ServeSettings, tenants: Tenants, metrics: Metrics, program: tuple[str, ...]) -> Crew:
+    """Return those who answer in our place, fed by what is told of the tenants."""
+    feed = Feed(Generation.new())
+    tenants.fed_to(feed)
+    return Crew(settings, feed, Figures(metrics.registry), program=program)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +97,7 @@ class _Served:
     now: certs.Clock
     stop: Stop
     kept: Recorder | None
+    crew: Crew | None = None
 
     def missing(self) -> list[str]:
         """Say what keeps us from being ready."""
@@ -87,6 +109,7 @@ class _Served:
         return [
             *([f"certificate: {problem}"] if problem else []),
             *([f"OPA: {opa}"] if opa else []),
+            *(self.crew.missing() if self.crew else []),
             *self.tenants.missing(),
         ]
 
@@ -95,12 +118,13 @@ class _Served:
         anybody = "callers are not authenticated: anybody who reaches this address may ask. Give --client-ca"
         return [
             *self.reloading.notes(),
+            *(self.crew.notes() if self.crew else []),
             *self.tenants.notes(),
             *(self.kept.notes() if self.kept else []),
             *([] if self.settings.client_ca else [anybody]),
         ]
 
-    async def run(self, server: Server, tls: Tls) -> None:
+    async def run(self, server: Server | Crew, tls: Tls) -> None:
         """Serve until asked to stop, or until what goes on beside it fails."""
         serving = asyncio.create_task(server.serve())
         working = asyncio.create_task(self._work_until_asked(server, serving))
@@ -120,7 +144,7 @@ class _Served:
             await asyncio.gather(*tasks, return_exceptions=True)
             await serving
 
-    async def _work_until_asked(self, server: Server, serving: "asyncio.Task[None]") -> None:
+    async def _work_until_asked(self, server: Server | Crew, serving: "asyncio.Task[None]") -> None:
         """Work, and hand that over as soon as we are asked to stop: another replica leads while we still answer."""
         working = asyncio.create_task(unwrapped(self._work(server, serving)))
         asked = asyncio.create_task(self.stop.asked.wait())
@@ -133,7 +157,7 @@ class _Served:
                 task.cancel()
             await asyncio.gather(working, asked, return_exceptions=True)
 
-    async def _work(self, server: Server, serving: "asyncio.Task[None]") -> None:
+    async def _work(self, server: Server | Crew, serving: "asyncio.Task[None]") -> None:
         """Say where we listen and when we are ready, and do what has to wait for that."""
         await listening(server, serving)
         host, at = server.address()
@@ -167,10 +191,6 @@ def _seconds_left(folder: Path, name: str, now: certs.Clock) -> float:
     return certs.seconds_left(chain if name == "leaf" else vouching, now=now())
 
 
-# What the history holds and a line of the log would be too long for.
-_UNTOLD = frozenset({"document", "ran", "violations", "tenants", "size"})
-
-
 @dataclass(frozen=True, slots=True)
 class _Recorder:
     """Tells the log, the metrics and the history, where there is one, of each decision."""
@@ -183,8 +203,11 @@ class _Recorder:
         asyncio.get_running_loop().call_soon(self._tell, record)
 
     def _tell(self, record: Record) -> None:
+        self.take(record)
+        log_decision(record)
+
+    def take(self, record: Record) -> None:
+        """Tell of a decision that whoever made it has logged."""
         self.metrics.decided(record)
         if self.kept:
             self.kept.record(record)
-        told = (each.name for each in fields(record) if each.name not in _UNTOLD)
-        structlog.get_logger().info("decision", **{name: getattr(record, name) for name in told})

@@ -43,7 +43,9 @@ TICK = 0.1
 
 
 class WasmOpa:
-    """Policies as WebAssembly, behind the Protocol `Opa`; made by `load`."""
+    """Policies as WebAssembly, behind the Protocol `Opa`; made by `load`, of what is its `code`."""
+
+    code: bytes
 
     def __init__(self, module: wasmtime.Module, engine: wasmtime.Engine, data: bytes, bounds: Bounds) -> None:
         self._module, self._engine, self._data, self._bounds = module, engine, data, bounds
@@ -61,6 +63,7 @@ class WasmOpa:
         try:
             engine = wasmtime.Engine(config)
             opa = cls(wasmtime.Module(engine, module), engine, _data(revision), bounds or Bounds())
+            opa.code = module
         except (wasmtime.WasmtimeError, wasmtime.Trap, AbortedError, ValueError) as error:
             raise PolicyError(f"the compiled policies cannot be loaded: {error}") from error
         return opa

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from heapq import nsmallest
 from types import MappingProxyType
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from webhook.model import (
     BASELINE_LABEL,
@@ -76,6 +76,11 @@ class Tree:
     _selecting: tuple[tuple[str, Selector], ...] = field(repr=False)
     former: Mapping[str, tuple[Former, ...]] = field(default_factory=dict, repr=False)
     """What baselines were before they changed, the newest first, by name."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Its indexes are made anew where it is taken to.
+        ground = Ground(self._standing, self._policies)
+        return plant, (tuple(self.tenants.values()), tuple(self.baselines.values()), ground, dict(self.former))
 
     def place(self, name: str, labels: Mapping[str, str]) -> Place:
         """Return where a namespace of this name stands with these labels; whether it exists does not matter."""

@@ -1,0 +1,188 @@
+"""
+A worker of `serve --workers`: answers reviews by what the process that started it tells it.
+
+It has the certificate, the policies and a copy of the tree; it watches nothing, and all that is to be told of it goes
+to the process that does. `main` is what is started, see `webhook/cli/workers.py`.
+"""
+
+import asyncio
+import os
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+
+import structlog
+import uvloop
+from starlette.responses import Response
+
+from webhook.admission import Abreast, Gate
+from webhook.app import app_of
+from webhook.cli.beside import listening
+from webhook.cli.logs import log_decision, log_to_stderr
+from webhook.cli.policing import Policing
+from webhook.health import readiness
+from webhook.history.record import Record
+from webhook.server import AnyCallers, CertifiedCallers, Server, Stop, Tls
+from webhook.settings import ServeSettings
+from webhook.workers.asking import Asking
+from webhook.workers.channel import Channel, Head, unpacked
+from webhook.workers.following import Following
+from webhook.workers.generation import Generation
+from webhook.workers.telling import Telling
+
+PAGE_SECONDS = 5.0
+"""For what is told over HTTP of how it goes."""
+
+Check = Callable[[Following], Abreast]
+"""Makes what says whether a decision may begin."""
+
+
+def main(check: Check = lambda following: following) -> None:
+    """
+    Answer until the process that started us has us stop, or is gone; the arguments are file descriptors.
+
+    A test has a `check` of its own that always says yes, to see that a decision is by what is past then.
+    """
+    channel, generation, *sockets = map(int, sys.argv[1:])
+    log_to_stderr()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_work(channel, Generation.of(generation), [socket.socket(fileno=each) for each in sockets], check))
+
+
+async def _work(channel: int, generation: Generation, sockets: list[socket.socket], check: Check) -> None:
+    worker = Worker(generation, check)
+    await asyncio.get_running_loop().create_unix_connection(lambda: worker.channel, sock=socket.socket(fileno=channel))
+    await worker.run(sockets)
+
+
+class Worker:
+    """One worker, from its first frame to its end."""
+
+    def __init__(self, generation: Generation, check: Check) -> None:
+        self.channel = Channel(self._hear)
+        self._begun: asyncio.Future[ServeSettings] = asyncio.get_running_loop().create_future()
+        self._policing = Policing(lambda what, revision: self.channel.send({"do": what, "revision": revision}))
+        self._following = Following(generation, self._policing)
+        self._check = check
+        self._server: Server | None = None
+        self.channel.gone.add_done_callback(lambda _: self._lose())
+
+    async def run(self, sockets: list[socket.socket]) -> None:
+        """Answer until told to stop."""
+        settings = await self._begun
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._policing.end)
+            begun = asyncio.ensure_future(self._policing.begun.wait())
+            await asyncio.wait({begun, self._policing.failed, self.channel.gone}, return_when=asyncio.FIRST_COMPLETED)
+            if self.channel.gone.done():
+                return
+            if self._policing.failed.done():
+                await self._policing.failed
+            await self._serve(settings, sockets)
+        # What is still to be told is told before we are gone.
+        self.channel.close()
+        await self.channel.gone
+
+    async def _serve(self, settings: ServeSettings, sockets: list[socket.socket]) -> None:
+        tls = Tls(settings.cert_dir / "tls.crt", settings.cert_dir / "tls.key", settings.client_ca)
+        server = self._server = Server.of(
+            app_of(
+                self._gate(settings),
+                CertifiedCallers() if settings.client_ca else AnyCallers(),
+                _Pages(self.channel),
+                Telling(self.channel, documents=False),
+            ),
+            settings.host,
+            settings.port,
+            tls=tls if settings.tls else None,
+        )
+        server.stop = Stop(settings.drain)
+        serving = asyncio.create_task(server.serve(sockets))
+        keeping = asyncio.create_task(server.keep_certificate(tls)) if settings.tls else None
+        try:
+            await listening(server, serving)
+            self.channel.send({"do": "ready", "pid": os.getpid()})
+            await asyncio.wait({serving, self._policing.failed}, return_when=asyncio.FIRST_COMPLETED)
+            if self._policing.failed.done():
+                server.should_exit = True
+                await self._policing.failed
+        finally:
+            if keeping:
+                keeping.cancel()
+            await serving
+
+    def _gate(self, settings: ServeSettings) -> Gate:
+        asking = None if settings.tenancy else Asking(self.channel, self._following)
+        return Gate(
+            self._policing.engine,
+            self._following.tree,
+            settings.break_glass_groups,
+            _Recorder(Telling(self.channel, documents=settings.history is not None)),
+            authenticated=settings.client_ca is not None,
+            look=asking.look if asking else None,
+            mender=asking,
+            abreast=self._check(self._following),
+        )
+
+    def _hear(self, head: Head, body: bytes) -> None:
+        match head["do"]:
+            case "begin":
+                structlog.contextvars.bind_contextvars(worker=head["worker"])
+                self._begun.set_result(unpacked(body))
+            case "policies":
+                self._policing.hold(unpacked(body), proven=head["proven"])
+            case "stop":
+                self._stop()
+            case "ping":
+                self.channel.send({"do": "pong"})
+            case _:
+                self._following.hear(head, body)
+
+    def _stop(self) -> None:
+        if self._server:
+            self._server.should_exit = True
+        else:
+            self.channel.close()
+
+    def _lose(self) -> None:
+        """Hear that nobody tells us anything any more: there is nothing left to decide by."""
+        self._following.lose()
+        if self._server:
+            self._server.stop.seconds = 0
+            self._server.should_exit = True
+
+
+class _Pages:
+    """Says how it goes with all of us, which the process that watches knows."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+
+    async def page(self, path: str) -> Response:
+        """Return the answer of that process."""
+        try:
+            async with asyncio.timeout(PAGE_SECONDS):
+                head, body = await self._channel.ask({"do": "page", "path": path})
+        except (ConnectionError, TimeoutError):
+            return readiness(["the process that watches does not answer"], [])
+        return Response(body, head["status"], {"content-type": head["type"]})
+
+
+class _Recorder:
+    """Tells the log of each decision, and the process that keeps metrics and history."""
+
+    def __init__(self, telling: Telling) -> None:
+        self._telling = telling
+
+    def __call__(self, record: Record) -> None:
+        # Once the answer is on its way: what is told of a decision must not delay it.
+        asyncio.get_running_loop().call_soon(self._tell, record)
+
+    def _tell(self, record: Record) -> None:
+        self._telling.decided(record)
+        log_decision(record)
+
+
+if __name__ == "__main__":
+    main()
