@@ -6,11 +6,11 @@ to the process that does. `main` is what is started, see `webhook/cli/workers.py
 """
 
 import asyncio
-import os
 import socket
 import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from math import inf
 
 import structlog
 import uvloop
@@ -27,6 +27,7 @@ from webhook.server import AnyCallers, CertifiedCallers, Server, Stop, Tls
 from webhook.settings import ServeSettings
 from webhook.workers.asking import Asking
 from webhook.workers.channel import Channel, Head, unpacked
+from webhook.workers.door import Entrance
 from webhook.workers.following import Following
 from webhook.workers.generation import Generation
 from webhook.workers.telling import Telling
@@ -44,16 +45,16 @@ def main(check: Check = lambda following: following) -> None:
 
     A test has a `check` of its own that always says yes, to see that a decision is by what is past then.
     """
-    channel, generation, *sockets = map(int, sys.argv[1:])
+    channel, door, generation = map(int, sys.argv[1:])
     log_to_stderr()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_work(channel, Generation.of(generation), [socket.socket(fileno=each) for each in sockets], check))
+        runner.run(_work(channel, door, Generation.of(generation), check))
 
 
-async def _work(channel: int, generation: Generation, sockets: list[socket.socket], check: Check) -> None:
+async def _work(channel: int, door: int, generation: Generation, check: Check) -> None:
     worker = Worker(generation, check)
     await asyncio.get_running_loop().create_unix_connection(lambda: worker.channel, sock=socket.socket(fileno=channel))
-    await worker.run(sockets)
+    await worker.run(socket.socket(fileno=door))
 
 
 class Worker:
@@ -61,16 +62,21 @@ class Worker:
 
     def __init__(self, generation: Generation, check: Check) -> None:
         self.channel = Channel(self._hear)
-        self._begun: asyncio.Future[ServeSettings] = asyncio.get_running_loop().create_future()
+        self._begun: asyncio.Future[tuple[int, ServeSettings]] = asyncio.get_running_loop().create_future()
         self._policing = Policing(lambda what, revision: self.channel.send({"do": what, "revision": revision}))
         self._following = Following(generation, self._policing)
         self._check = check
+        self._told = False
+        """Whether we were told to stop."""
         self._server: Server | None = None
+        self._entrance: Entrance
         self.channel.gone.add_done_callback(lambda _: self._lose())
 
-    async def run(self, sockets: list[socket.socket]) -> None:
+    async def run(self, door: socket.socket) -> None:
         """Answer until told to stop."""
-        settings = await self._begun
+        number, settings = await self._begun
+        # On every line of its log.
+        structlog.contextvars.bind_contextvars(worker=number)
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._policing.end)
             begun = asyncio.ensure_future(self._policing.begun.wait())
@@ -79,12 +85,12 @@ class Worker:
                 return
             if self._policing.failed.done():
                 await self._policing.failed
-            await self._serve(settings, sockets)
+            await self._serve(settings, door)
         # What is still to be told is told before we are gone.
         self.channel.close()
         await self.channel.gone
 
-    async def _serve(self, settings: ServeSettings, sockets: list[socket.socket]) -> None:
+    async def _serve(self, settings: ServeSettings, door: socket.socket) -> None:
         tls = Tls(settings.cert_dir / "tls.crt", settings.cert_dir / "tls.key", settings.client_ca)
         server = self._server = Server.of(
             app_of(
@@ -97,20 +103,28 @@ class Worker:
             settings.port,
             tls=tls if settings.tls else None,
         )
-        server.stop = Stop(settings.drain)
-        serving = asyncio.create_task(server.serve(sockets))
+        # It drains for as long as connections are handed to it, which is not its to say.
+        server.stop = Stop(inf)
+        self._entrance = Entrance(door, server.take)
+        serving = asyncio.create_task(server.serve([]))
         keeping = asyncio.create_task(server.keep_certificate(tls)) if settings.tls else None
+        asked = asyncio.create_task(server.stop.asked.wait())
         try:
             await listening(server, serving)
-            self.channel.send({"do": "ready", "pid": os.getpid()})
-            await asyncio.wait({serving, self._policing.failed}, return_when=asyncio.FIRST_COMPLETED)
+            self._entrance.open()
+            self.channel.send({"do": "ready"})
+            await asyncio.wait({serving, asked, self._policing.failed}, return_when=asyncio.FIRST_COMPLETED)
+            if asked.done() and not self._told:
+                # By somebody's signal, meant for us alone; whoever started us starts another.
+                self._finish()
             if self._policing.failed.done():
                 server.should_exit = True
                 await self._policing.failed
         finally:
-            if keeping:
-                keeping.cancel()
             await serving
+            for each in (keeping, asked):
+                if each:
+                    each.cancel()
 
     def _gate(self, settings: ServeSettings) -> Gate:
         asking = None if settings.tenancy else Asking(self.channel, self._following)
@@ -128,14 +142,17 @@ class Worker:
     def _hear(self, head: Head, body: bytes) -> None:
         match head["do"]:
             case "begin":
-                structlog.contextvars.bind_contextvars(worker=head["worker"])
-                self._begun.set_result(unpacked(body))
+                self._begun.set_result((head["worker"], unpacked(body)))
             case "policies":
                 self._policing.hold(unpacked(body), proven=head["proven"])
             case "stop":
+                self._told = True
                 self._stop()
+            case "finish":
+                self._finish()
             case "ping":
-                self.channel.send({"do": "pong"})
+                has, took = (self._server.held, self._entrance.took) if self._server else (0, 0)
+                self.channel.send({"do": "pong", "has": has, "took": took})
             case _:
                 self._following.hear(head, body)
 
@@ -145,12 +162,17 @@ class Worker:
         else:
             self.channel.close()
 
+    def _finish(self) -> None:
+        """Let requests under way finish, and end: nobody is sent to us any more."""
+        if self._server:
+            self._entrance.close()
+            self._server.stop.seconds = self._server.stop.over = 0
+
     def _lose(self) -> None:
         """Hear that nobody tells us anything any more: there is nothing left to decide by."""
         self._following.lose()
-        if self._server:
-            self._server.stop.seconds = 0
-            self._server.should_exit = True
+        self._stop()
+        self._finish()
 
 
 class _Pages:

@@ -1,8 +1,8 @@
 """
 The processes that answer in the place of this one, on the port that this one holds: `serve --workers`.
 
-The listening sockets are ours and the workers inherit them, so that there is one queue of connections: whoever is free
-takes the next, a worker that died holds none back, and while all of them start again callers wait rather than fail.
+The port is ours, and each connection is handed to whoever has the fewest (`webhook.workers.door`): a worker that died
+holds none back, and while all of them start again callers wait rather than fail.
 """
 
 import asyncio
@@ -25,6 +25,7 @@ from webhook.errors import SettingsError
 from webhook.server import Stop, Tls
 from webhook.settings import ServeSettings
 from webhook.workers.channel import Channel, Head, frame, packed
+from webhook.workers.door import Door, Place
 from webhook.workers.feed import Feed
 from webhook.workers.generation import BEAT_SECONDS
 from webhook.workers.share import Share
@@ -59,12 +60,13 @@ class Figures:
 class Worker:
     """One process, and our end of what goes between us."""
 
-    def __init__(
-        self, number: int, process: Process, hear: Callable[["Worker", Head, bytes], None], feed: Feed
+    def __init__(  # noqa: PLR0913 - what it is put together of
+        self, number: int, process: Process, place: Place, hear: Callable[["Worker", Head, bytes], None], feed: Feed
     ) -> None:
         self.number = number
         self.process = process
         self.ready = False
+        self.place = place
         self.heard = time.monotonic()
         self.holds: set[str] = set()
         """The revisions of policies that it holds."""
@@ -91,7 +93,7 @@ class Worker:
         self.heard = time.monotonic()
         match head["do"]:
             case "pong":
-                pass
+                self.place.heard(head["has"], head["took"])
             case "ready":
                 self.ready = True
             case "took":
@@ -128,7 +130,8 @@ class Crew:
         self._share: Share
         self._next: Share | None = None
         self._asked = asyncio.Event()
-        self._forced = False
+        self._forced = asyncio.Event()
+        self._door: Door
         self._sockets: list[socket.socket] = []
 
     def begin(self, desk: Desk, share: Share) -> None:
@@ -174,6 +177,8 @@ class Crew:
     async def serve(self) -> None:
         """Have workers answer until asked to stop; raises `SettingsError` where that cannot begin."""
         self._sockets = _listening(self._settings.host, self._settings.port)
+        self._door = Door(self._sockets, lambda: [each.place for each in self._workers.values() if each.ready])
+        self._door.open()
         tasks = [asyncio.create_task(self._keep(number)) for number in range(1, self._settings.workers + 1)]
         tasks += [asyncio.create_task(self._beat()), asyncio.create_task(self._asked.wait())]
         try:
@@ -188,8 +193,7 @@ class Crew:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            for each in self._sockets:
-                each.close()
+            self._door.close()
 
     async def decide_by(self, share: Share) -> None:
         """
@@ -243,13 +247,13 @@ class Crew:
 
     async def _live(self, number: int) -> bool:
         """Run a worker from its start to its death, and say whether it ever answered."""
-        ours, theirs = socket.socketpair()
-        with theirs:
-            fds = (theirs.fileno(), self._feed.generation.fd, *(each.fileno() for each in self._sockets))
+        (ours, theirs), place = socket.socketpair(), Place()
+        with theirs, place.far:
+            fds = (theirs.fileno(), place.far.fileno(), self._feed.generation.fd)
             command = tethered(Path(sys.executable), [*self._program, *map(str, fds)])
             # Of a session of its own: Ctrl-C is ours to hear, and it answers until we say.
             process = await asyncio.create_subprocess_exec(*command, pass_fds=fds, start_new_session=True)
-        worker = Worker(number, process, self._hear, self._feed)
+        worker = Worker(number, process, place, self._hear, self._feed)
         looking = asyncio.create_task(self._look_after(worker))
         try:
             await asyncio.get_running_loop().create_unix_connection(lambda: worker.channel, sock=ours)
@@ -259,6 +263,7 @@ class Crew:
             await worker.channel.gone
         finally:
             looking.cancel()
+            place.close()
             self._part(worker)
             worker.kill()
             await process.wait()
@@ -316,8 +321,14 @@ class Crew:
         """Have all workers stop as one process would, and end those that do not."""
         for each in self._workers.values():
             each.channel.send({"do": "stop"})
-        end = time.monotonic() + self.stop.seconds + GRACE_SECONDS
-        while self._workers and time.monotonic() < end and not self._forced:  # noqa: ASYNC110 - once, at the end
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.stop.seconds):
+                await self._forced.wait()
+        self._door.close()
+        for each in self._workers.values():
+            each.channel.send({"do": "finish"})
+        end = time.monotonic() + GRACE_SECONDS
+        while self._workers and time.monotonic() < end and not self._forced.is_set():  # noqa: ASYNC110 - once, at the end
             await asyncio.sleep(0.02)
         for each in self._workers.values():
             each.kill()
@@ -328,7 +339,8 @@ class Crew:
         loop = asyncio.get_running_loop()
 
         def stop(number: int) -> None:
-            self._forced = self._asked.is_set() and number == signal.SIGINT
+            if self._asked.is_set() and number == signal.SIGINT:
+                self._forced.set()
             self._asked.set()
 
         for number in (signal.SIGTERM, signal.SIGINT):

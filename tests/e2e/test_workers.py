@@ -1,0 +1,138 @@
+"""Several processes that answer: none of them by what is past, whatever happens to any of them."""
+
+import os
+import random
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cases.reviews import NETPOL, Asked, Caller, policy
+from tests.e2e.guarded import FIRST, Guarded, Process
+from tests.e2e.reading import until
+from tests.workers.crowd import Answer, Crowd, generation_of
+
+Tell = Callable[[str, object], None]
+"""Tells of a figure beside the outcome of a test."""
+
+UNCHECKED = Path(__file__).parents[1] / "workers" / "unchecked.py"
+WORKERS = 4
+MALLORY = Caller("mallory", ("system:authenticated",))
+ASKED = Asked(MALLORY, "CREATE", NETPOL, new=policy("crowd")).review()
+TREE = """
+apiVersion: portcullis.dev/v1alpha1
+kind: Workspace
+metadata: {name: %s}
+spec: {project: payments, roles: [{role: WorkspaceAdmin, subjects: [{kind: User, name: %s}]}]}
+"""
+NAMESPACE = """
+apiVersion: v1
+kind: Namespace
+metadata: {name: crowd, labels: {portcullis.dev/workspace: crowd-hers}}
+"""
+
+
+@pytest.fixture(scope="module")
+def quiet(guarded: Guarded) -> Iterator[Guarded]:
+    """Nobody writes to the cluster beside the tests: each of their changes is one event. `mallory` owns a namespace."""
+    guarded.stop()
+    guarded.start(FIRST, "--no-controller")
+    guarded.await_gate()
+    guarded.kubectl("apply", "--filename=-", user="root", stdin=TREE % ("crowd-hers", "mallory"))
+    guarded.kubectl("apply", "--filename=-", user="root", stdin=TREE % ("crowd-other", "nobody"))
+    guarded.kubectl("apply", "--filename=-", user="root", stdin=NAMESPACE)
+    yield guarded
+    guarded.kubectl("delete", "namespace", "crowd", user="root")
+    guarded.kubectl("delete", "workspace", "crowd-hers", "crowd-other", user="root")
+    guarded.stop()
+    guarded.gate()
+
+
+@pytest.fixture(scope="module")
+def workers(quiet: Guarded) -> Iterator[Process]:
+    """A process with workers, which nobody calls but the tests."""
+    process = quiet.start("workers", f"--workers={WORKERS}", "--no-controller")
+    yield process
+    quiet.stop("workers")
+
+
+def take_role(guarded: Guarded) -> None:
+    """Have `mallory` be no WorkspaceAdmin any more."""
+    guarded.kubectl("apply", "--filename=-", user="root", stdin=TREE % ("crowd-hers", "nobody"))
+
+
+def give_role(guarded: Guarded) -> None:
+    guarded.kubectl("apply", "--filename=-", user="root", stdin=TREE % ("crowd-hers", "mallory"))
+
+
+def take_namespace(guarded: Guarded) -> None:
+    """Have the namespace be another workspace's."""
+    guarded.kubectl("label", "--overwrite", "namespace", "crowd", "portcullis.dev/workspace=crowd-other", user="root")
+
+
+def give_namespace(guarded: Guarded) -> None:
+    guarded.kubectl("label", "--overwrite", "namespace", "crowd", "portcullis.dev/workspace=crowd-hers", user="root")
+
+
+REVOKES = ((take_role, give_role), (take_namespace, give_namespace))
+
+
+def crowd_of(process: Process) -> Crowd:
+    assert process.child.pid
+    return Crowd(process.port, ASKED, generation_of(process.child.pid), process.trust())
+
+
+def revoked(guarded: Guarded, crowd: Crowd, chance: random.Random) -> tuple[list[Answer], float]:
+    """Revoke and grant again; return what was allowed of what was sent after, and how long the first refusal took."""
+    take, give = chance.choice(REVOKES)
+    until(lambda: crowd.answers and crowd.answers[-1].allowed, 10)
+    time.sleep(chance.uniform(0.05, 0.3))
+    before, begin = crowd.generation.number, len(crowd.answers)
+    take(guarded)
+    until(lambda: not crowd.answers[-1].allowed, 10)
+    raised = crowd.generation.raised_at
+    time.sleep(0.2)
+    assert crowd.generation.number == before + 1
+    answers = crowd.answers[begin:]
+    give(guarded)
+    after = [each for each in answers if each.number > before]
+    first = min(each.came for each in after if not each.allowed)
+    return [each for each in after if each.allowed], (first - raised) / 1e6
+
+
+ROUNDS = 10
+
+
+def storm(guarded: Guarded, process: Process, chance: random.Random) -> tuple[Crowd, list[tuple[list[Answer], float]]]:
+    """Revoke and grant again while many ask; return them, and what came of each time."""
+    with crowd_of(process) as crowd:
+        found = [revoked(guarded, crowd, chance) for _ in range(ROUNDS)]
+    return crowd, found
+
+
+def test_nobody_is_let_in_by_what_was_revoked(quiet: Guarded, workers: Process, record_property: Tell) -> None:
+    """From the moment that the watch tells of it no worker allows what is asked, however many ask meanwhile."""
+    chance = random.Random(int(os.environ["FAULTS_SEED"]))
+    quiet.look()
+    crowd, found = storm(quiet, workers, chance)
+    told = Counter(line.get("worker") for line in quiet.look() if line.get("user") == MALLORY.name)
+    record_property("asked", len(crowd.answers))
+    record_property("first refusal after", f"{max(seconds for _, seconds in found):.1f} ms")
+    assert [allowed for allowed, _ in found] == [[]] * ROUNDS
+    # All of them were asked, about equally often, and nobody was turned away.
+    assert set(told) == set(range(1, WORKERS + 1))
+    assert {each.code for each in crowd.answers} == {200, 403}
+    assert not crowd.failures
+
+
+def test_without_the_check_somebody_is_let_in(quiet: Guarded) -> None:
+    """Where workers decide at once some of them decide by what is past: what was seen above is owed to the check."""
+    flags = (f"--workers={WORKERS}", "--no-controller")
+    process = quiet.start("unchecked", *flags, program=f"{sys.executable} {UNCHECKED}")
+    chance = random.Random(int(os.environ["FAULTS_SEED"]))
+    _, found = storm(quiet, process, chance)
+    quiet.stop("unchecked")
+    assert [allowed for allowed, _ in found] != [[]] * ROUNDS
