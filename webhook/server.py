@@ -156,7 +156,7 @@ class Server(uvicorn.Server):
         )
         server = cls(config)
         server.stop = Stop()
-        server._taking = set()  # noqa: SLF001 - our own
+        server._taking = set()
         return server
 
     async def on_tick(self, counter: int) -> bool:

@@ -18,7 +18,7 @@ from tests.workers.crowd import Answer, Crowd, generation_of
 Tell = Callable[[str, object], None]
 """Tells of a figure beside the outcome of a test."""
 
-UNCHECKED = Path(__file__).parents[1] / "workers" / "unchecked.py"
+LAGGING = Path(__file__).parents[1] / "workers" / "lagging.py"
 WORKERS = 4
 MALLORY = Caller("mallory", ("system:authenticated",))
 ASKED = Asked(MALLORY, "CREATE", NETPOL, new=policy("crowd")).review()
@@ -103,7 +103,7 @@ def revoked(guarded: Guarded, crowd: Crowd, chance: random.Random) -> tuple[list
     return [each for each in after if each.allowed], (first - raised) / 1e6
 
 
-ROUNDS = 10
+ROUNDS = 6
 
 
 def storm(guarded: Guarded, process: Process, chance: random.Random) -> tuple[Crowd, list[tuple[list[Answer], float]]]:
@@ -115,7 +115,7 @@ def storm(guarded: Guarded, process: Process, chance: random.Random) -> tuple[Cr
 
 def test_nobody_is_let_in_by_what_was_revoked(quiet: Guarded, workers: Process, record_property: Tell) -> None:
     """From the moment that the watch tells of it no worker allows what is asked, however many ask meanwhile."""
-    chance = random.Random(int(os.environ["FAULTS_SEED"]))
+    chance = random.Random(int(os.environ["FAULTS_SEED"]))  # noqa: S311 - no secret
     quiet.look()
     crowd, found = storm(quiet, workers, chance)
     told = Counter(line.get("worker") for line in quiet.look() if line.get("user") == MALLORY.name)
@@ -128,11 +128,27 @@ def test_nobody_is_let_in_by_what_was_revoked(quiet: Guarded, workers: Process, 
     assert not crowd.failures
 
 
-def test_without_the_check_somebody_is_let_in(quiet: Guarded) -> None:
-    """Where workers decide at once some of them decide by what is past: what was seen above is owed to the check."""
+@pytest.fixture
+def lagging(quiet: Guarded, request: pytest.FixtureRequest) -> Iterator[Process]:
+    """A process whose workers hear of each change late."""
+    how = request.param
     flags = (f"--workers={WORKERS}", "--no-controller")
-    process = quiet.start("unchecked", *flags, program=f"{sys.executable} {UNCHECKED}")
-    chance = random.Random(int(os.environ["FAULTS_SEED"]))
-    _, found = storm(quiet, process, chance)
-    quiet.stop("unchecked")
-    assert [allowed for allowed, _ in found] != [[]] * ROUNDS
+    yield quiet.start(how, *flags, program=f"{sys.executable} {LAGGING} {how}")
+    quiet.stop(how)
+
+
+@pytest.mark.parametrize("lagging", ["late"], indirect=True)
+def test_who_hears_of_it_late_waits(quiet: Guarded, lagging: Process) -> None:
+    """Nor does one that is told of a change only a while after it came: what is asked meanwhile waits for that."""
+    chance = random.Random(int(os.environ["FAULTS_SEED"]))  # noqa: S311 - no secret
+    crowd, found = storm(quiet, lagging, chance)
+    assert [allowed for allowed, _ in found] == [[]] * ROUNDS
+    assert {each.code for each in crowd.answers} == {200, 403}
+
+
+@pytest.mark.parametrize("lagging", ["careless"], indirect=True)
+def test_who_does_not_look_lets_somebody_in(quiet: Guarded, lagging: Process) -> None:
+    """Without the look at what was told somebody is let in each time: what was seen above is owed to it."""
+    chance = random.Random(int(os.environ["FAULTS_SEED"]))  # noqa: S311 - no secret
+    _, found = storm(quiet, lagging, chance)
+    assert all(allowed for allowed, _ in found)

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from webhook.workers.generation import Generation
 
@@ -17,19 +17,20 @@ Json = dict[str, Any]
 
 
 class Answer(NamedTuple):
-    """One request: what the watcher had heard before it was sent, when its answer came (monotonic, ns), and which."""
+    """One request: what the watcher had heard before it was sent, when it was and its answer came (monotonic, ns)."""
 
     number: int
     sent: int
     came: int
     allowed: bool
     code: int
+    revision: str
 
 
 def generation_of(pid: int) -> Generation:
     """Return the number that a `serve` with workers shares with them, as they have it."""
     folder = Path(f"/proc/{pid}/fd")
-    found = next(each for each in folder.iterdir() if "portcullis-generation" in os.readlink(each))
+    found = next(each for each in folder.iterdir() if "portcullis-generation" in str(each.readlink()))
     return Generation.of(os.open(found, os.O_RDONLY))
 
 
@@ -47,7 +48,7 @@ class Crowd:
     """Requests that got no answer, by why; each was on a connection of its own."""
     _over: bool = False
 
-    def __enter__(self) -> "Crowd":
+    def __enter__(self) -> Self:
         self._thread = threading.Thread(target=lambda: asyncio.run(self._ask_all()), daemon=True)
         self._thread.start()
         return self
@@ -72,19 +73,21 @@ class Crowd:
                 await asyncio.sleep(0.05)
                 continue
             try:
-                while not self._over:
-                    number, begin = self.generation.number, time.monotonic_ns()
-                    writer.write(sent)
-                    answer = json.loads(await _answered(reader))["response"]
-                    code = answer.get("status", {}).get("code", 200)
-                    self.answers.append(Answer(number, begin, time.monotonic_ns(), answer["allowed"], code))
+                while not self._over and await self._asked(sent, reader, writer):
+                    pass
             except (OSError, EOFError) as error:
                 self.failures[type(error).__name__] += 1
             finally:
                 writer.transport.abort()
 
-
-async def _answered(reader: asyncio.StreamReader) -> bytes:
-    head = await reader.readuntil(b"\r\n\r\n")
-    length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
-    return await reader.readexactly(int(length.split(b":")[1]))
+    async def _asked(self, sent: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Ask once, and say whether the connection may be used again."""
+        number, begin = self.generation.number, time.monotonic_ns()
+        writer.write(sent)
+        head = (await reader.readuntil(b"\r\n\r\n")).lower()
+        length = next(line for line in head.split(b"\r\n") if line.startswith(b"content-length:"))
+        answer = json.loads(await reader.readexactly(int(length.split(b":")[1])))["response"]
+        code = answer.get("status", {}).get("code", 200)
+        revision = answer["auditAnnotations"]["policy-revision"]
+        self.answers.append(Answer(number, begin, time.monotonic_ns(), answer["allowed"], code, revision))
+        return b"connection: close" not in head

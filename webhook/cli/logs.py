@@ -30,7 +30,8 @@ def log_to_stderr() -> None:
     final: list[Processor] = [renderer] if people else [_TRACES, renderer]
     structlog.configure(
         processors=[*shared, *final],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        # A line at once, which `print` does not do everywhere: several processes may write to one log.
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
     formatter = structlog.stdlib.ProcessorFormatter(

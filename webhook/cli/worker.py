@@ -16,7 +16,7 @@ import structlog
 import uvloop
 from starlette.responses import Response
 
-from webhook.admission import Abreast, Gate
+from webhook.admission import Gate
 from webhook.app import app_of
 from webhook.cli.beside import listening
 from webhook.cli.logs import log_decision, log_to_stderr
@@ -28,31 +28,31 @@ from webhook.settings import ServeSettings
 from webhook.workers.asking import Asking
 from webhook.workers.channel import Channel, Head, unpacked
 from webhook.workers.door import Entrance
-from webhook.workers.following import Following
+from webhook.workers.following import Deciding, Following
 from webhook.workers.generation import Generation
 from webhook.workers.telling import Telling
 
 PAGE_SECONDS = 5.0
 """For what is told over HTTP of how it goes."""
 
-Check = Callable[[Following], Abreast]
-"""Makes what says whether a decision may begin."""
+Follow = Callable[[Generation, Deciding], Following]
+"""Makes the copy of the tree, which says by itself whether a decision may begin."""
 
 
-def main(check: Check = lambda following: following) -> None:
+def main(follow: Follow = Following) -> None:
     """
     Answer until the process that started us has us stop, or is gone; the arguments are file descriptors.
 
-    A test has a `check` of its own that always says yes, to see that a decision is by what is past then.
+    Tests follow in ways of their own: later, and without looking whether all is known.
     """
     channel, door, generation = map(int, sys.argv[1:])
     log_to_stderr()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_work(channel, door, Generation.of(generation), check))
+        runner.run(_work(channel, door, Generation.of(generation), follow))
 
 
-async def _work(channel: int, door: int, generation: Generation, check: Check) -> None:
-    worker = Worker(generation, check)
+async def _work(channel: int, door: int, generation: Generation, follow: Follow) -> None:
+    worker = Worker(generation, follow)
     await asyncio.get_running_loop().create_unix_connection(lambda: worker.channel, sock=socket.socket(fileno=channel))
     await worker.run(socket.socket(fileno=door))
 
@@ -60,12 +60,11 @@ async def _work(channel: int, door: int, generation: Generation, check: Check) -
 class Worker:
     """One worker, from its first frame to its end."""
 
-    def __init__(self, generation: Generation, check: Check) -> None:
+    def __init__(self, generation: Generation, follow: Follow) -> None:
         self.channel = Channel(self._hear)
         self._begun: asyncio.Future[tuple[int, ServeSettings]] = asyncio.get_running_loop().create_future()
         self._policing = Policing(lambda what, revision: self.channel.send({"do": what, "revision": revision}))
-        self._following = Following(generation, self._policing)
-        self._check = check
+        self._following = follow(generation, self._policing)
         self._told = False
         """Whether we were told to stop."""
         self._server: Server | None = None
@@ -136,7 +135,7 @@ class Worker:
             authenticated=settings.client_ca is not None,
             look=asking.look if asking else None,
             mender=asking,
-            abreast=self._check(self._following),
+            abreast=self._following,
         )
 
     def _hear(self, head: Head, body: bytes) -> None:
