@@ -20,6 +20,7 @@ Tell = Callable[[str, object], None]
 
 LAGGING = Path(__file__).parents[1] / "workers" / "lagging.py"
 WORKERS = 4
+SECONDS = 20
 MALLORY = Caller("mallory", ("system:authenticated",))
 ASKED = Asked(MALLORY, "CREATE", NETPOL, new=policy("crowd")).review()
 TREE = """
@@ -88,19 +89,24 @@ def crowd_of(process: Process) -> Crowd:
 def revoked(guarded: Guarded, crowd: Crowd, chance: random.Random) -> tuple[list[Answer], float]:
     """Revoke and grant again; return what was allowed of what was sent after, and how long the first refusal took."""
     take, give = chance.choice(REVOKES)
-    until(lambda: crowd.answers and crowd.answers[-1].allowed, 10)
+    begin, before = len(crowd.answers), crowd.generation.number
+    until(lambda: any(each.allowed for each in crowd.answers[begin:]), SECONDS)
     time.sleep(chance.uniform(0.05, 0.3))
-    before, begin = crowd.generation.number, len(crowd.answers)
     take(guarded)
-    until(lambda: not crowd.answers[-1].allowed, 10)
-    raised = crowd.generation.raised_at
-    time.sleep(0.2)
+
+    def after(*, allowed: bool) -> list[Answer]:
+        return [each for each in crowd.answers[begin:] if each.number > before and each.allowed == allowed]
+
+    refused = until(lambda: after(allowed=False), SECONDS)
+    # No other change came, by whose time this one would be taken for an earlier one.
     assert crowd.generation.number == before + 1
-    answers = crowd.answers[begin:]
+    raised = crowd.generation.raised_at
+    # Who was asked last has its turn as well.
+    time.sleep(0.3)
+    found = after(allowed=True)
     give(guarded)
-    after = [each for each in answers if each.number > before]
-    first = min(each.came for each in after if not each.allowed)
-    return [each for each in after if each.allowed], (first - raised) / 1e6
+    until(lambda: crowd.generation.number == before + 2, SECONDS)
+    return found, (min(each.came for each in refused) - raised) / 1e6
 
 
 ROUNDS = 6
