@@ -38,7 +38,7 @@ class Held:
         return self.opa
 
     async def end(self) -> None:
-        """Close it, once it owes no answer that anybody waits for."""
+        """Close it, once it owes no answer that anybody waits for; what evaluates here is gone with its last one."""
         if isinstance(self.opa, LocalOpa):
             with suppress(TimeoutError):
                 async with asyncio.timeout(DRAIN_SECONDS):

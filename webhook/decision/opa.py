@@ -114,7 +114,7 @@ _MASK = TypeAdapter(_Mask)
 
 class _Denials(TypedDict):
     revision: str
-    found: dict[str, tuple[str, ...]]
+    found: dict[str, tuple[Any, ...]]
 
 
 _DENIALS = TypeAdapter(_Denials)
@@ -201,8 +201,12 @@ async def denied(
     asked = {"documents": [each for each, _ in documents], "rules": [_folders(rules) for _, rules in documents]}
     answer = _read(_DENIALS, await _ask(opa, asked, "portcullis.batch/denials", seconds))
     _demand(answer["revision"], policies.rules, policies)
-    found = [answer["found"].get(str(index), ()) for index in range(len(documents))]
+    found = [tuple(map(_written, answer["found"].get(str(index), ()))) for index in range(len(documents))]
     return tuple(each if len(each) == len(rules) else None for each, (_, rules) in zip(found, documents, strict=True))
+
+
+def _written(found: Any) -> str:
+    return orjson.dumps(found, option=orjson.OPT_SORT_KEYS).decode()
 
 
 def _folders(rules: Sequence[str]) -> list[list[str]]:

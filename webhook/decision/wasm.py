@@ -2,13 +2,16 @@
 The policies evaluated in this process, as WebAssembly that OPA compiles them to.
 
 Behind the same Protocol as an OPA that is asked over a socket, and with the same answers; what is less than a whole
-answer raises `NoDecisionError`.
+answer raises `NoDecisionError`. A decision is one call on the caller's thread. Threads do not outlive a fork, so
+whoever forks loads afterwards.
 """
 
 import asyncio
 import threading
 import weakref
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -16,30 +19,33 @@ import orjson
 import wasmtime
 
 from webhook.decision.wasmbuild import compiled
+from webhook.decision.wasmcache import cache_folder
 from webhook.decision.wasminstance import AbortedError, Instance
+from webhook.decision.wasmstrict import WAY_OUT, builtin_of, strict
 from webhook.errors import NoDecisionError, PolicyError
 
-__all__ = ["Bounds", "WasmOpa", "compiled"]
+__all__ = ["Bounds", "WasmOpa", "cache_folder", "compiled"]
+
+TICK = 0.1
+"""Seconds of a tick of the engine's epoch, by which evaluations are cut short."""
+BATCHES = frozenset({"portcullis/batch/decisions", "portcullis/batch/denials"})
+"""What is asked about many documents, of which each is evaluated for itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """
-    What one evaluation may take: `seconds` at once, `large_seconds` in a thread, and bytes of `memory`.
+    What one evaluation may take.
 
-    A document of more bytes than `large` is evaluated in a thread, and an instance of more memory than `kept` is
-    replaced, which gives the memory back.
+    `seconds` where the caller waits, `large_seconds` in a thread, where documents of more than `large` bytes are
+    evaluated; and `memory` in bytes. An instance whose memory has grown beyond `kept` bytes is replaced.
     """
 
     seconds: float = 2
     large_seconds: float = 10
+    large: int = 128 * 2**10
     memory: int = 1024 * 2**20
     kept: int = 16 * 2**20
-    large: int = 64 * 2**10
-
-
-TICK = 0.1
-"""Seconds of a tick of the engine's epoch, by which evaluations are cut short."""
 
 
 class WasmOpa:
@@ -47,66 +53,156 @@ class WasmOpa:
 
     code: bytes
 
-    def __init__(self, module: wasmtime.Module, engine: wasmtime.Engine, data: bytes, bounds: Bounds) -> None:
-        self._module, self._engine, self._data, self._bounds = module, engine, data, bounds
-        self._near: Instance | None = self._instance()
-        self._far: Instance | None = None
-        self._thread: ThreadPoolExecutor | None = None
-        self.entry_points = self._near.entry_points if self._near else {}
-        self._ticking()
+    def __init__(self, near: "_Seat", far: "_Seat", engine: wasmtime.Engine, bounds: Bounds) -> None:
+        self._near, self._far, self._bounds = near, far, bounds
+        self._entry_points = near.entry_points
+        # One thread, so large documents wait for each other and never for more memory than one of them takes.
+        self._thread = ThreadPoolExecutor(1, "policies")
+        stop = threading.Event()
+        threading.Thread(target=_tick, args=(engine, stop), name="policies' epoch", daemon=True).start()
+        self._end = weakref.finalize(self, _end, stop, self._thread)
 
     @classmethod
     def load(cls, module: bytes, revision: str, *, bounds: Bounds | None = None) -> Self:
-        """Load what `compiled` returned; raises `PolicyError` for what is no such module, or needs what nobody gives."""
+        """
+        Load what `compiled` returned; about a quarter of a second, blocking.
+
+        Raises `PolicyError` for what is no such module, or calls a builtin that this engine does not have.
+        """
+        bounds = bounds or Bounds()
         config = wasmtime.Config()
         config.epoch_interruption = True
         try:
             engine = wasmtime.Engine(config)
-            opa = cls(wasmtime.Module(engine, module), engine, _data(revision), bounds or Bounds())
-            opa.code = module
+            loaded = _Loaded(engine, wasmtime.Module(engine, strict(module)), _data(revision), bounds)
+            near = _Seat(loaded, bounds.seconds)
         except (wasmtime.WasmtimeError, wasmtime.Trap, AbortedError, ValueError) as error:
             raise PolicyError(f"the compiled policies cannot be loaded: {error}") from error
+        opa = cls(near, _Seat(loaded, bounds.large_seconds), engine, bounds)
+        opa.code = module
         return opa
 
+    def close(self) -> None:
+        """End what evaluates beside; what is asked after that, or still waits, has no decision."""
+        self._end()
+
     async def query_rule(
-        self, input_data: Any, package_path: str, rule_name: str, query_params: dict[str, bool], /
+        self,
+        input_data: Any,
+        package_path: str,
+        rule_name: str,
+        query_params: dict[str, bool],  # noqa: ARG002 - a builtin that fails is always an error here
+        /,
     ) -> Any:
-        """Answer, see `Opa`; builtins that fail are not called at all, so they are errors whatever `query_params` say."""
-        entry_point = self.entry_points.get(f"{package_path.replace('.', '/')}/{rule_name}")
+        """Answer, see `Opa`; raises `NoDecisionError`."""
+        path = f"{package_path.replace('.', '/')}/{rule_name}"
+        if path in BATCHES and isinstance(input_data, Mapping):
+            return await self._each(path, input_data)
+        return await self._one(path, input_data)
+
+    async def _one(self, path: str, asked: Any) -> dict[str, Any]:
+        entry_point = self._entry_points.get(path)
         if entry_point is None:
             return {}
-        document = orjson.dumps(input_data)
-        if len(document) > self._bounds.large:
-            return await self._evaluate_beside(entry_point, document)
-        return self._evaluate(entry_point, document)
+        document = orjson.dumps(asked)
+        if len(document) <= self._bounds.large:
+            return self._near.evaluate(entry_point, document)
+        try:
+            beside = asyncio.get_running_loop().run_in_executor(self._thread, self._far.evaluate, entry_point, document)
+        except RuntimeError as error:  # it was closed
+            raise NoDecisionError("other policies are being loaded", retry=True, cause="unreachable") from error
+        return await beside
 
-    def _evaluate(self, entry_point: int, document: bytes) -> Any:
-        instance, self._near = self._near or self._instance(), None
-        answer = _evaluated(instance, entry_point, document, self._bounds.seconds)
-        if instance.size() <= self._bounds.kept:
-            self._near = instance
-        return answer
+    async def _each(self, path: str, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """Ask about one document after the other, as if it were the only one, and let others have their turn between."""
+        found: dict[str, Any] = {}
+        answer: dict[str, Any] = {}
+        documents = asked.get("documents", ())
+        for index in range(max(1, len(documents)) if isinstance(documents, Sequence) else 1):
+            one = {key: value[index : index + 1] for key, value in asked.items()}
+            answer = await self._one(path, one)
+            if "result" not in answer:
+                return {}
+            found |= {str(index): each for each in _found(answer["result"]).values()}
+            await asyncio.sleep(0)
+        if "found" in answer["result"]:
+            return {"result": answer["result"] | {"found": found}}
+        return {"result": found}
 
-    async def _evaluate_beside(self, entry_point: int, document: bytes) -> Any:
-        """Evaluate in a thread, one after the other: meanwhile small ones are answered."""
-        self._thread = self._thread or ThreadPoolExecutor(1, "policies")
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, self._evaluate_far, entry_point, document)
 
-    def _evaluate_far(self, entry_point: int, document: bytes) -> Any:
-        instance, self._far = self._far or self._instance(), None
-        answer = _evaluated(instance, entry_point, document, self._bounds.large_seconds)
-        if instance.size() <= self._bounds.kept:
-            self._far = instance
-        return answer
+def _found(result: dict[str, Any]) -> dict[str, Any]:
+    """Return what a batch says by the places of its documents."""
+    found: dict[str, Any] = result.get("found", result)
+    return found
 
-    def _instance(self) -> Instance:
-        return Instance(self._engine, self._module, self._data, memory=self._bounds.memory)
 
-    def _ticking(self) -> None:
-        stop = threading.Event()
-        weakref.finalize(self, stop.set)
-        threading.Thread(target=_tick, args=(self._engine, stop), name="policies' epoch", daemon=True).start()
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """What instances are made of."""
+
+    engine: wasmtime.Engine
+    module: wasmtime.Module
+    data: bytes
+    bounds: Bounds
+
+    def instance(self) -> Instance:
+        made = Instance(self.engine, self.module, self.data, memory=self.bounds.memory)
+        if made.builtins:
+            raise PolicyError(
+                f"the policies call {', '.join(sorted(made.builtins))}, which only OPA itself evaluates; {WAY_OUT}"
+            )
+        return made
+
+
+class _Seat:
+    """An instance in use, made anew where it broke or grew too large."""
+
+    def __init__(self, loaded: _Loaded, seconds: float) -> None:
+        self._loaded = loaded
+        self._seconds = seconds
+        self._instance: Instance | None = loaded.instance()
+        self.entry_points = self._instance.entry_points
+
+    def evaluate(self, entry_point: int, document: bytes) -> dict[str, Any]:
+        """Return the answer as OPA gives it; raises `NoDecisionError`."""
+        # Taken out until it has answered, so that what broke is used by nobody.
+        instance, self._instance = self._instance, None
+        try:
+            instance = instance or self._loaded.instance()
+            answer = instance.evaluate(entry_point, document, int(self._seconds / TICK) + 2)
+            found = orjson.loads(answer)
+        except wasmtime.Trap as trap:
+            raise self._no_decision(trap) from trap
+        except (AbortedError, PolicyError, wasmtime.WasmtimeError, ValueError) as error:
+            raise NoDecisionError(f"the policies failed: {error}", retry=False, cause="failed") from error
+        if instance.size() <= self._loaded.bounds.kept:
+            self._instance = instance
+        match found:
+            case []:
+                return {}
+            case [{"result": result}]:
+                return {"result": result}
+            case _:
+                raise NoDecisionError("the policies gave more than one answer", retry=False, cause="failed")
+
+    def _no_decision(self, trap: wasmtime.Trap) -> NoDecisionError:
+        if trap.trap_code is wasmtime.TrapCode.INTERRUPT:
+            what = f"the policies did not end within {self._seconds:.1f} s"
+            return NoDecisionError(what, retry=True, cause="late")
+        frames = trap.frames
+        builtin = builtin_of(frames[0].func_name or "") if frames else None
+        what = f"the builtin {builtin} failed" if builtin else f"they ended: {_first_line(trap.message)}"
+        return NoDecisionError(f"the policies failed: {what}", retry=False, cause="failed")
+
+
+def _first_line(text: str) -> str:
+    return text.strip().rpartition("\n")[2].strip() or "no reason is known"
+
+
+def _data(revision: str) -> bytes:
+    """Return what the policies find below `data`: what OPA says of the bundle that it loaded."""
+    manifest = {"revision": revision, "roots": ["portcullis"]}
+    return orjson.dumps({"system": {"bundles": {"portcullis": {"manifest": manifest}}}})
 
 
 def _tick(engine: wasmtime.Engine, stop: threading.Event) -> None:
@@ -114,27 +210,7 @@ def _tick(engine: wasmtime.Engine, stop: threading.Event) -> None:
         engine.increment_epoch()
 
 
-def _data(revision: str) -> bytes:
-    """Return what the policies find below `data`: the same as OPA says of the bundle that it loaded."""
-    manifest = {"revision": revision, "roots": ["portcullis"]}
-    return orjson.dumps({"system": {"bundles": {"portcullis": {"manifest": manifest}}}})
-
-
-def _evaluated(instance: Instance, entry_point: int, document: bytes, seconds: float) -> Any:
-    try:
-        answer = orjson.loads(instance.evaluate(entry_point, document, int(seconds / TICK) + 2))
-    except wasmtime.Trap as trap:
-        if trap.trap_code is wasmtime.TrapCode.INTERRUPT:
-            raise NoDecisionError(
-                f"the policies did not end within {seconds:.1f} s", retry=True, cause="late"
-            ) from trap
-        raise NoDecisionError(f"the policies failed: {trap.trap_code}", retry=False, cause="failed") from trap
-    except (AbortedError, ValueError) as error:
-        raise NoDecisionError(f"the policies failed: {error}", retry=False, cause="failed") from error
-    match answer:
-        case []:
-            return {}
-        case [{"result": result}]:
-            return {"result": result}
-        case _:
-            raise NoDecisionError("the policies gave several answers", retry=False, cause="failed")
+def _end(stop: threading.Event, thread: ThreadPoolExecutor) -> None:
+    stop.set()
+    with suppress(RuntimeError):  # from the thread itself, which may be the last to know the engine
+        thread.shutdown(wait=False, cancel_futures=True)

@@ -23,15 +23,20 @@ decisions := {index: decision |
 # METADATA
 # description: >-
 #   What some rules find on each document, those that `input.rules` has at its place, each by its folders: a replay
-#   compares it under two revisions. It is written as Rego, where a set is no list as it would be in JSON; of a rule that
-#   finds nothing at all, not even an empty set, there is none.
+#   compares it under two revisions. A set says that it is one, for in JSON it would be a list; of a rule that finds
+#   nothing at all, not even an empty set, there is none.
 # entrypoint: true
 denials := {"revision": shipped.revision, "found": found}
 
 found := {index: sets |
 	some index, document in input.documents
-	sets := [written |
+	sets := [told(deny) |
 		some [category, name] in input.rules[index]
-		written := sprintf("%v", [data.portcullis.rules[category][name].deny]) with input as document
+		deny := data.portcullis.rules[category][name].deny with input as document
 	]
 }
+
+# In one order, whoever evaluates it.
+told(deny) := {"set": sort(deny)} if {
+	is_set(deny)
+} else := {"value": deny}

@@ -27,11 +27,7 @@ gating(place) := {gate: "enforced"} if {
 
 # METADATA
 # description: The annotation of a new namespace; from then on the controller writes it.
-pending(place) := {baseline: json.marshal({
-	"state": "Pending",
-	"revision": "",
-	"reason": "the namespace is new: its baseline policies are not applied yet",
-})} if {
+pending(place) := {baseline: `{"reason":"the namespace is new: its baseline policies are not applied yet","revision":"","state":"Pending"}`} if {
 	count(place.baselines) > 0
 } else := {}
 

@@ -28,7 +28,7 @@ import data.portcullis.shipped
 # entrypoint: true
 decision := {"revision": shipped.revision, "paths": paths} if input.shapes
 
-paths := [[path | some path in object.get(taken, index, [])] | some index, _ in input.shapes]
+paths := [sort(object.get(taken, index, [])) | some index, _ in input.shapes]
 
 taken[index] contains path if some [index, path] in (masked - kept)
 

@@ -21,7 +21,7 @@ decision := {
 	"revision": shipped.revision,
 	"rules": [["mutate", "namespace"]],
 	"undecided": undecided,
-	"changes": changes,
+	"changes": sort(changes),
 } if {
 	input.request.operation
 	input.request.kind.kind

@@ -41,13 +41,13 @@ test_deny_without_a_whole_request if {
 
 test_allow_decision if {
 	decision := mutate.decision with input as asked with data.system.bundles as fixtures.bundles
-	decision == {"revision": "r1", "rules": [["mutate", "namespace"]], "undecided": "", "changes": of_checkout - {label("workspace", "checkout")}}
+	decision == {"revision": "r1", "rules": [["mutate", "namespace"]], "undecided": "", "changes": sort(of_checkout - {label("workspace", "checkout")})}
 }
 
 test_deny_undecided_without_the_tree if {
 	decision := mutate.decision with input as fixtures.put(asked, "/tree", false)
 		with data.system.bundles as fixtures.bundles
-	decision == {"revision": "r1", "rules": [["mutate", "namespace"]], "undecided": "the tenant tree is not loaded", "changes": set()}
+	decision == {"revision": "r1", "rules": [["mutate", "namespace"]], "undecided": "the tenant tree is not loaded", "changes": []}
 }
 
 test_deny_undecided_for_a_nameless_break_glass if {

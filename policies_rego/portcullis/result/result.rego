@@ -30,7 +30,7 @@ warning(chain, message) := object.union(violation(chain, message), {"level": "wa
 # description: A violation that says nothing more where the rule `cause` refuses already; it holds where that one does not.
 following(chain, message, cause) := object.union(violation(chain, message), {"follows": cause})
 
-id(chain) := concat("/", [replace(name, "_", "-") | some name in array.slice(path, count(path) - 3, count(path) - 1)]) if {
+id(chain) := concat("/", [concat("-", split(name, "_")) | some name in array.slice(path, count(path) - 3, count(path) - 1)]) if {
 	path := chain[0].path
 }
 

@@ -20,7 +20,7 @@ decision := {
 	"allowed": allowed,
 	"break_glass": broken,
 	"undecided": undecided,
-	"violations": weighed,
+	"violations": sort(weighed),
 } if {
 	input.request.operation
 	input.request.kind.kind
@@ -49,7 +49,9 @@ weighed contains violation if {
 }
 
 found contains object.union(violation, {"action": action(violation)}) if {
-	some violation in union({deny | some deny in denials})
+	some deny in denials
+	some violation in deny
+	is_string(violation.rule)
 }
 
 # The rules that refuse for themselves: what only follows from one of them is not told twice.
@@ -82,7 +84,18 @@ allowed if broken
 
 default undecided := ""
 
-undecided := "the tenant tree is not loaded" if not input.tree
+undecided := "the tenant tree is not loaded" if {
+	not input.tree
+} else := "a rule found what is no violation" if {
+	some deny in denials
+	not sound(deny)
+}
+
+# What is none would be lost among the others, and with it the refusal.
+sound(deny) if {
+	is_set(deny)
+	every violation in deny { is_string(violation.rule) }
+}
 
 action(violation) := "warn" if {
 	violation.level == "warn"

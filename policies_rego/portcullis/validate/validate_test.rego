@@ -70,7 +70,7 @@ test_deny_without_a_whole_request if {
 
 test_allow_owner if {
 	found := decision(asked)
-	object.remove(found, {"rules"}) == {"revision": "r1", "allowed": true, "break_glass": false, "undecided": "", "violations": set()}
+	object.remove(found, {"rules"}) == {"revision": "r1", "allowed": true, "break_glass": false, "undecided": "", "violations": []}
 	found.rules == shipped
 }
 
@@ -101,10 +101,22 @@ test_deny_rules_are_weighed_together if {
 	rules := {"a": {"b": {"deny": {warning("a/b")}}, "c": {"deny": set()}}, "d": {"e": {"deny": {violation("d/e")}}}}
 	found := ruled(asked, rules)
 	found.allowed == false
-	found.violations == {
-		object.union(warning("a/b"), {"action": "warn"}),
+	found.violations == [
 		object.union(violation("d/e"), {"action": "enforce"}),
+		object.union(warning("a/b"), {"action": "warn"}),
+	]
+}
+
+test_deny_what_is_no_violation if {
+	every deny in [[violation("a/b")], violation("a/b"), {"a/b"}, {null}, {{"message": "no"}}, {object.union(violation("a/b"), {"rule": 7})}, "a/b", 7, null, true] {
+		found := ruled(asked, {"a": {"b": {"deny": deny}}})
+		[found.allowed, found.undecided] == [false, "a rule found what is no violation"]
 	}
+}
+
+test_deny_without_what_is_no_violation if {
+	found := ruled(asked, {"a": {"b": {"deny": {object.union(violation("a/b"), {"rule": 7, "fixed": true})}}}})
+	[found.allowed, found.violations] == [false, []]
 }
 
 test_deny_enforces_by_default if {
@@ -221,7 +233,7 @@ test_deny_undecided_without_the_tree if {
 
 test_deny_undecided_whatever_the_rules_find if {
 	found := ruled(unloaded(asked), {})
-	[found.allowed, found.undecided, found.violations] == [false, "the tenant tree is not loaded", set()]
+	[found.allowed, found.undecided, found.violations] == [false, "the tenant tree is not loaded", []]
 	softened := ruled(fixtures.put(unloaded(asked), "/enforcement", {"*": "audit"}), {"a": {"b": {"deny": {violation("a/b")}}}})
 	[softened.allowed, softened.undecided] == [false, "the tenant tree is not loaded"]
 	missing := ruled(fixtures.without(asked, "/tree"), {})

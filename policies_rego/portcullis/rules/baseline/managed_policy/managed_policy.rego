@@ -22,7 +22,7 @@ deny contains violation if {
 	kinds.covers["network policies"]
 	count(marks) > 0
 	not allowed
-	message := $"{asked.line}: it has {concat(" and ", marks)}, and such policies are written by Portcullis alone. Change the NetworkBaseline (InfraAdmin, OrgAdmin), or leave that out of a policy of your own"
+	message := $"{asked.line}: it has {concat(" and ", sort(marks))}, and such policies are written by Portcullis alone. Change the NetworkBaseline (InfraAdmin, OrgAdmin), or leave that out of a policy of your own"
 	violation := result.fixed(rego.metadata.chain(), message)
 }
 

@@ -74,7 +74,7 @@ deny contains violation if {
 deny contains violation if {
 	judged
 	count(widened) > 0
-	message := $"{asked.line}: it would set {concat(", ", widened)} to Allow, where Deny stands above it. Leave it out, or ask for it. Allowed: {admins}"
+	message := $"{asked.line}: it would set {concat(", ", sort(widened))} to Allow, where Deny stands above it. Leave it out, or ask for it. Allowed: {admins}"
 	violation := result.fixed(rego.metadata.chain(), message)
 }
 
@@ -319,4 +319,4 @@ lacking(key) := $"there is no {kind_of(key)} yet: until there is, the namespaces
 	startswith(key, "Project/")
 } else := $"there is no {kind_of(key)} yet: until there is, no pod starts in the namespaces that are to get it"
 
-kind_of(key) := replace(key, "/", " ")
+kind_of(key) := concat(" ", split(key, "/"))
