@@ -203,7 +203,7 @@ class _Kind:
     resource: Resource
     live: LiveTree
     witnesses: list["Witness"]
-    echoes: list[Echo]
+    echoes: list[Echo] = field(default_factory=list)
 
     def reset(self, things: list[Object], version: str) -> None:
         for echo in self.echoes:

@@ -17,7 +17,7 @@ from webhook.settings import ServeSettings, bundled_policies
 from webhook.workers.channel import Head
 from webhook.workers.following import Following
 
-LATE_SECONDS = 0.05
+LATE_SECONDS = 0.2
 
 
 class Late(Following):

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from math import inf
+from typing import Any
 
 import structlog
 import uvloop
@@ -79,7 +80,8 @@ class Worker:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._policing.end)
             begun = asyncio.ensure_future(self._policing.begun.wait())
-            await asyncio.wait({begun, self._policing.failed, self.channel.gone}, return_when=asyncio.FIRST_COMPLETED)
+            waited: set[asyncio.Future[Any]] = {begun, self._policing.failed, self.channel.gone}
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
             if self.channel.gone.done():
                 return
             if self._policing.failed.done():
@@ -112,7 +114,8 @@ class Worker:
             await listening(server, serving)
             self._entrance.open()
             self.channel.send({"do": "ready"})
-            await asyncio.wait({serving, asked, self._policing.failed}, return_when=asyncio.FIRST_COMPLETED)
+            waited: set[asyncio.Future[Any]] = {serving, asked, self._policing.failed}
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
             if asked.done() and not self._told:
                 # By somebody's signal, meant for us alone; whoever started us starts another.
                 self._finish()

@@ -15,6 +15,7 @@ from asyncio.subprocess import Process
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge
@@ -60,7 +61,7 @@ class Figures:
 class Worker:
     """One process, and our end of what goes between us."""
 
-    def __init__(  # noqa: PLR0913 - what it is put together of
+    def __init__(  # noqa: PLR0913, PLR0917 - what it is put together of
         self, number: int, process: Process, place: Place, hear: Callable[["Worker", Head, bytes], None], feed: Feed
     ) -> None:
         self.number = number
@@ -179,7 +180,9 @@ class Crew:
         self._sockets = _listening(self._settings.host, self._settings.port)
         self._door = Door(self._sockets, lambda: [each.place for each in self._workers.values() if each.ready])
         self._door.open()
-        tasks = [asyncio.create_task(self._keep(number)) for number in range(1, self._settings.workers + 1)]
+        tasks: list[asyncio.Task[Any]] = [
+            asyncio.create_task(self._keep(number)) for number in range(1, self._settings.workers + 1)
+        ]
         tasks += [asyncio.create_task(self._beat()), asyncio.create_task(self._asked.wait())]
         try:
             with self._signals():

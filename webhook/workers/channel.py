@@ -74,7 +74,8 @@ class Channel(asyncio.Protocol):
         if self.gone.done():
             raise ConnectionError("the other process is gone")
         self._asked += 1
-        number, answer = self._asked, asyncio.get_running_loop().create_future()
+        number = self._asked
+        answer: asyncio.Future[tuple[Head, bytes]] = asyncio.get_running_loop().create_future()
         self._owed[number] = answer
         try:
             self.send({**head, "ask": number}, body)
