@@ -44,6 +44,18 @@ class Mends(Protocol):
         ...
 
 
+class Abreast(Protocol):
+    """Whether the tree is as new as what another process watches."""
+
+    def behind(self) -> bool:
+        """Say whether something is not known yet."""
+        ...
+
+    async def caught_up(self, *, seconds: float) -> None:
+        """Return once it is; raises `NoDecisionError` where it does not come."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Gate:
     """What a request is decided with; `tree` gives the tree of now, None while there is none."""
@@ -61,6 +73,8 @@ class Gate:
     """Reads a namespace that the tree does not know from the API server; None where there is none to ask."""
     mender: Mends | None = None
     """Brings what lacks before a pod is judged; None where there is no cluster to bring it to."""
+    abreast: Abreast | None = None
+    """Asked as each decision begins; None where this process watches by itself, and so is never behind."""
 
     @property
     def opa(self) -> Opa:
@@ -134,6 +148,8 @@ class _Case:
     async def document(self, seconds: float) -> Document:
         """Gather the facts; raises `NoDecisionError` after `seconds`."""
         gate = self._gate
+        if gate.abreast and gate.abreast.behind():
+            await gate.abreast.caught_up(seconds=self.left(seconds) / 2)
         self._tree = tree = await self._knowing(gate.tree(), seconds)
         facts = partial(gather, self.review, tree, gate.break_glass_groups, gate.meanings, now=self._now)
         if self.size <= LARGE and (tree is None or beside(self.review, tree) <= MANY):

@@ -188,8 +188,52 @@ class _Straight:
         await response(scope, receive, send)
 
 
+class Pages(Protocol):
+    """Says how it goes."""
+
+    async def page(self, path: str) -> Response:
+        """Return the answer of /healthz, /readyz or /metrics."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class OwnPages:
+    """Says how it goes here."""
+
+    gate: Gate
+    health: Health
+    metrics: Metrics
+
+    async def page(self, path: str) -> Response:
+        """Return the answer."""
+        if path == "/metrics":
+            return figures(self.metrics.registry)
+        return await self._readiness() if path == "/readyz" else alive()
+
+    async def _readiness(self) -> Response:
+        missing = self.health.missing()
+        try:
+            await self.gate.probe(seconds=2)
+        except NoDecisionError as error:
+            missing.append(f"policies: {error}")
+        return readiness(missing, self.health.notes(), revision=self.gate.policies.revision)
+
+
+class Refusals(Protocol):
+    """Hears of requests that there was nothing to decide on."""
+
+    def refused(self, status: int) -> None:
+        """Count one."""
+        ...
+
+
 def create_app(gate: Gate, health: Health, metrics: Metrics, callers: Callers) -> FastAPI:
     """Return the ASGI app of the webhook."""
+    return app_of(gate, callers, OwnPages(gate, health, metrics), metrics)
+
+
+def app_of(gate: Gate, callers: Callers, pages: Pages, metrics: Refusals) -> FastAPI:
+    """Return the ASGI app of a webhook whose `pages` and `metrics` may be another process's."""
     app = FastAPI(
         title="Portcullis",
         docs_url=None,
@@ -206,27 +250,22 @@ def create_app(gate: Gate, health: Health, metrics: Metrics, callers: Callers) -
 
     @app.get("/healthz")
     async def healthz() -> Response:
-        return alive()
+        return await pages.page("/healthz")
 
     @app.get("/readyz")
     async def readyz() -> Response:
-        missing = health.missing()
-        try:
-            await gate.probe(seconds=2)
-        except NoDecisionError as error:
-            missing.append(f"policies: {error}")
-        return readiness(missing, health.notes(), revision=gate.policies.revision)
+        return await pages.page("/readyz")
 
     @app.get("/metrics")
     async def scrape() -> Response:
-        return figures(metrics.registry)
+        return await pages.page("/metrics")
 
     _answer_errors(app, metrics)
     app.add_middleware(_Straight, ways=ways, handlers=app.exception_handlers)
     return app
 
 
-def _answer_errors(app: FastAPI, metrics: Metrics) -> None:
+def _answer_errors(app: FastAPI, metrics: Refusals) -> None:
     @app.exception_handler(ReviewError)
     async def bad_review(_: Request, error: ReviewError) -> Response:
         metrics.refused(error.status)

@@ -95,10 +95,11 @@ class HistoryError(PortcullisError):
     """The history cannot be opened, written or read."""
 
 
-Cause = Literal["unreachable", "late", "revision", "failed", "undecided", "facts", "unforeseen"]
+Cause = Literal["unreachable", "late", "revision", "failed", "undecided", "facts", "behind", "unforeseen"]
 """
 Why there was no decision, for a metric: OPA was not there; was not done in time; has other policies; failed, or its
-answer is none; its rules could not decide; what it is to decide on could not be gathered; and none of these.
+answer is none; its rules could not decide; what it is to decide on could not be gathered; the process that answers had
+not been told of a change yet; and none of these.
 """
 
 

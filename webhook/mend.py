@@ -122,11 +122,9 @@ class Mender:
 
         After `seconds` it says so and leaves the work to go on, as it does when whoever waits is gone.
         """
-        cut = any(self.copy.cut(each.kind) for each in (NAMESPACES, NETWORK_POLICIES))
-        cut = cut or self.copy.reborn(gap.place.namespace)
-        found = _covered(gap, gap.tree.policies_in(gap.place.namespace))
-        if not cut and (found.failed or not found.lacking):
+        if found := in_place(gap, self.copy):
             return found
+        cut = _doubtful(gap, self.copy)
         try:
             async with asyncio.timeout(seconds):
                 outcome = await asyncio.shield(self._task(gap, cut=cut))
@@ -255,6 +253,18 @@ class Mender:
             policies = ()
         if policies != gap.tree.baselines[baseline].policies:
             raise ClusterError(f"NetworkBaseline {baseline} has just changed", status=409, reason="Conflict")
+
+
+def in_place(gap: Gap, copy: Copy) -> Cover | None:
+    """Return how far the baselines of a place are in place where nothing is to be brought, None where something is."""
+    found = _covered(gap, gap.tree.policies_in(gap.place.namespace))
+    return found if (found.failed or not found.lacking) and not _doubtful(gap, copy) else None
+
+
+def _doubtful(gap: Gap, copy: Copy) -> bool:
+    """Say whether our copy of what stands there cannot be relied on."""
+    cut = any(copy.cut(each.kind) for each in (NAMESPACES, NETWORK_POLICIES))
+    return cut or copy.reborn(gap.place.namespace)
 
 
 def _covered(gap: Gap, standing: tuple[Policy, ...]) -> Cover:

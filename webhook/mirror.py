@@ -7,7 +7,7 @@ are watched as well.
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
@@ -42,6 +42,30 @@ class Witness(Protocol):
         ...
 
 
+class Echo(Protocol):
+    """Is told all that the tree is told, before the tree is."""
+
+    def reset(self, kind: str, things: Sequence[Object], version: str) -> None:
+        """Hear of all of a kind that stand, as of a resourceVersion."""
+        ...
+
+    def put(self, kind: str, thing: Object) -> None:
+        """Hear of an object that came or changed."""
+        ...
+
+    def drop(self, kind: str, thing: Object) -> None:
+        """Hear of an object that is gone."""
+        ...
+
+    def absent(self, kind: str) -> None:
+        """Hear that a kind is not served."""
+        ...
+
+    def cut(self, kind: str, cut: "Cut | None") -> None:
+        """Hear how the watch of a kind is, None where there is none."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Mirror:
     """What `run` keeps in step."""
@@ -50,7 +74,9 @@ class Mirror:
     live: LiveTree
     witnesses: list["Witness"] = field(default_factory=list)
     """Who hears, too, of what is seen."""
-    _cuts: dict[str, "_Cut"] = field(default_factory=dict)
+    echoes: list[Echo] = field(default_factory=list)
+    """Who keeps a copy of the tree elsewhere."""
+    _cuts: dict[str, "Cut"] = field(default_factory=dict)
 
     def stale(self) -> list[str]:
         """Say which watches have been cut for too long, and why."""
@@ -80,7 +106,7 @@ class Mirror:
             tasks.create_task(watch.follow(definitions, partial(self._heard, DEFINITIONS.kind)))
 
     async def _follow(self, resource: Resource, definitions: "_Definitions") -> None:
-        sink, heard = _Kind(resource, self.live, self.witnesses), partial(self._heard, resource.kind)
+        sink, heard = _Kind(resource, self.live, self.witnesses, self.echoes), partial(self._heard, resource.kind)
         if resource in BUILT_IN:
             await Watch(self.source, resource, mandatory=True).follow(sink, heard)
         wait, clock = FIRST_WAIT, time.monotonic
@@ -101,6 +127,9 @@ class Mirror:
         stands = definitions.stands[resource.definition]
         if not stands.is_set():
             self._cuts.pop(resource.kind, None)
+            for each in self.echoes:
+                each.cut(resource.kind, None)
+                each.absent(resource.kind)
             self.live.absent(resource.kind)
             await stands.wait()
 
@@ -111,11 +140,17 @@ class Mirror:
             if cut and cut.resumed is None:
                 cut.resumed = now
                 log.info("watch resumed", kind=kind)
+                self._echo_cut(kind, cut)
             return
         if cut is None or cut.over(now):
-            cut = self._cuts[kind] = _Cut(now)
+            cut = self._cuts[kind] = Cut(now)
             log.warning("watch cut", kind=kind, error=str(error))
         cut.why, cut.resumed = str(error), None
+        self._echo_cut(kind, cut)
+
+    def _echo_cut(self, kind: str, cut: "Cut") -> None:
+        for each in self.echoes:
+            each.cut(kind, cut)
 
 
 async def read_once(source: Source, namespace: str) -> LiveTree:
@@ -145,7 +180,7 @@ async def read_once(source: Source, namespace: str) -> LiveTree:
 
 
 @dataclass(slots=True)
-class _Cut:
+class Cut:
     """A watch that is interrupted; the times are of the monotonic clock."""
 
     since: float
@@ -168,18 +203,25 @@ class _Kind:
     resource: Resource
     live: LiveTree
     witnesses: list["Witness"]
+    echoes: list[Echo] = field(default_factory=list)
 
     def reset(self, things: list[Object], version: str) -> None:
+        for echo in self.echoes:
+            echo.reset(self.resource.kind, things, version)
         self.live.reset(self.resource.kind, things, version)
         for each in self.witnesses:
             each.listed(self.resource)
 
     def put(self, thing: Object) -> None:
+        for echo in self.echoes:
+            echo.put(self.resource.kind, thing)
         self.live.put(self.resource.kind, thing)
         for each in self.witnesses:
             each.saw(self.resource, thing, gone=False)
 
     def drop(self, thing: Object) -> None:
+        for echo in self.echoes:
+            echo.drop(self.resource.kind, thing)
         # Before the tree forgets under whom it stood.
         for each in self.witnesses:
             each.saw(self.resource, thing, gone=True)

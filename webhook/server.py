@@ -10,7 +10,7 @@ import socket
 import ssl
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -183,6 +183,7 @@ class Server(uvicorn.Server):
     """
 
     stop: Stop
+    _taking: set["asyncio.Task[None]"]
 
     @classmethod
     def of(cls, app: ASGIApp, host: str, port: int, *, tls: Tls | None) -> Self:
@@ -205,6 +206,7 @@ class Server(uvicorn.Server):
         )
         server = cls(config)
         server.stop = Stop()
+        server._taking = set()
         return server
 
     async def on_tick(self, counter: int) -> bool:
@@ -264,6 +266,28 @@ class Server(uvicorn.Server):
                 transport.abort()
             transports = [each.transport for each in self.server_state.connections]
             closing = [each for each in transports if each.is_closing()]
+
+    def take(self, connection: socket.socket) -> None:
+        """Answer on a connection that somebody else has accepted."""
+        task = asyncio.create_task(self._take(connection))
+        self._taking.add(task)
+        task.add_done_callback(self._taking.discard)
+
+    @property
+    def held(self) -> int:
+        """How many connections there are, those whose handshake is not done yet included."""
+        return len(self.server_state.connections) + len(self._taking)
+
+    async def _take(self, connection: socket.socket) -> None:
+        loop, config = asyncio.get_running_loop(), self.config
+
+        def protocol() -> asyncio.Protocol:
+            return _Protocol(config=config, server_state=self.server_state, app_state=self.lifespan.state, _loop=loop)
+
+        connection.setblocking(False)  # noqa: FBT003 - the socket's own
+        # What is wrong with a handshake is its client's affair, as it is where we listen.
+        with suppress(OSError):
+            await loop.connect_accepted_socket(protocol, connection, ssl=config.ssl)
 
     def address(self) -> tuple[str, int]:
         """Return the host and port that it listens on, once started."""

@@ -20,6 +20,9 @@ EngineChoice = Literal["auto", "opa", "wasm"]
 """What evaluates the policies: in-process where that can be, otherwise OPA; OPA; in-process, or not at all."""
 BREAK_GLASS_GROUPS = ("system:masters", "kubeadm:cluster-admins")
 
+MOST_WORKERS = 64
+"""Processes that answer; each takes some 80 MB, and more than there are cores gain nothing."""
+
 KEEP, SIZE = "90d", "10GiB"
 """How long the history is kept, and how large it may get, unless told otherwise."""
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
@@ -76,6 +79,8 @@ class ServeSettings:
     """False speaks plain HTTP, on 127.0.0.1 alone."""
     client_ca: Path | None = None
     """CA that callers have to show a certificate of."""
+    workers: int = 1
+    """How many processes answer on the one port; with 1 it is this one."""
     drain: float = 0.0
     """Seconds to go on answering after SIGTERM, told as not ready: until nobody sends us anything new."""
     break_glass_groups: tuple[str, ...] = BREAK_GLASS_GROUPS

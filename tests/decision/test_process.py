@@ -437,7 +437,7 @@ def test_opa_does_not_begin_without_its_parent(tmp_path: Path) -> None:
     binary = write_script(tmp_path / "opa", "echo began")
     command = [sys.executable, "-I", "-S", "-c", TETHER, "0", str(binary)]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (ended.returncode, ended.stdout, ended.stderr) == (1, "", "the parent of OPA died before OPA began\n")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (1, "", "its parent died before it began\n")
 
 
 def test_opa_is_small_and_is_told_no_secrets(opa: Path, bundle: Signed) -> None:

@@ -55,10 +55,14 @@ class Process:
         """Return what it answers to a GET, None where it does not."""
         scheme = "https" if self.secure else "http"
         try:
-            trust = ssl.create_default_context(cafile=str(self.certs / "ca.crt")) if self.secure else True
+            trust = self.trust() if self.secure else True
             return httpx2.get(f"{scheme}://127.0.0.1:{self.port}{path}", verify=trust, trust_env=False, timeout=5)
         except (OSError, httpx2.HTTPError):
             return None
+
+    def trust(self) -> ssl.SSLContext:
+        """Return what takes its certificate."""
+        return ssl.create_default_context(cafile=str(self.certs / "ca.crt"))
 
     def health(self) -> Json:
         """Return what /readyz says; nothing where nobody answers."""
@@ -129,9 +133,9 @@ class Guarded:
         """Apply the example tree."""
         self.kubectl("apply", "--kustomize", str(ACME), user="root")
 
-    def start(self, name: str = FIRST, *flags: str, command: str = "serve") -> Process:
-        """Start a process, or one again that had stopped; return once it is ready."""
-        process = self._process(name, command, flags)
+    def start(self, name: str = FIRST, *flags: str, command: str = "serve", program: str = str(PROGRAM)) -> Process:
+        """Start a process, or one again that had stopped, of another `program` perhaps; return once it is ready."""
+        process = self._process(name, command, flags, program=program)
         since = process.child.log.stat().st_size if process.child.log.exists() else 0
 
         def ready() -> bool:
@@ -190,7 +194,7 @@ class Guarded:
         """The base of what the API server calls."""
         return f"https://127.0.0.1:{self.processes[FIRST].port}"
 
-    def _process(self, name: str, command: str, flags: tuple[str, ...]) -> Process:
+    def _process(self, name: str, command: str, flags: tuple[str, ...], *, program: str) -> Process:
         before = self.processes.get(name)
         port = before.port if before else _port()
         certs = before.certs if before else self.folder / f"{name}-certs"
@@ -201,10 +205,10 @@ class Guarded:
         if command == "serve":
             arguments += [f"--webhook-url={url}", f"--cert-dir={certs}"]
         # A child is called by its program, and its log is; OPA is found as the tests have found it.
-        program = self.folder / name
-        program.write_text(f'#!/bin/sh\nPORTCULLIS_OPA={self._opa} exec {PROGRAM} "$@"\n')
-        program.chmod(0o755)
-        child = Child([str(program), command, *arguments, *flags], self.folder, self._spawner)
+        script = self.folder / name
+        script.write_text(f'#!/bin/sh\nPORTCULLIS_OPA={self._opa} exec {program} "$@"\n')
+        script.chmod(0o755)
+        child = Child([str(script), command, *arguments, *flags], self.folder, self._spawner)
         self._held.callback(child.stop)
         self.processes[name] = Process(child, port, certs, before.read if before else 0, command == "serve")
         return self.processes[name]

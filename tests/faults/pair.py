@@ -172,16 +172,16 @@ class Pair(Guarded):
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGCONT)
 
-    def _process(self, name: str, command: str, flags: tuple[str, ...]) -> Process:
+    def _process(self, name: str, command: str, flags: tuple[str, ...], *, program: str) -> Process:  # noqa: ARG002 - there is one
         before = self.processes.get(name)
         certs = self.folder / f"{name}-certs"
         arguments = [command, f"--kubeconfig={self._kubeconfig()}", f"--webhook-url={self.url}", "--host=127.0.0.1"]
         arguments += [f"--port={self.ports[name]}", f"--cert-dir={certs}", f"--engine={self.engine}", *flags]
-        program = self.folder / name
+        script = self.folder / name
         # Its log goes through a pipe: a process that cannot write to a disk still has its say.
-        program.write_text(f'#!/bin/bash\nPORTCULLIS_OPA={self._opa} exec {PROGRAM} "$@" 2> >(exec cat)\n')
-        program.chmod(0o755)
-        child = Child([str(program), *arguments], self.folder, self._spawner)
+        script.write_text(f'#!/bin/bash\nPORTCULLIS_OPA={self._opa} exec {PROGRAM} "$@" 2> >(exec cat)\n')
+        script.chmod(0o755)
+        child = Child([str(script), *arguments], self.folder, self._spawner)
         self._held.callback(child.stop)
         self.processes[name] = Process(child, self.ports[name], certs, before.read if before else 0)
         return self.processes[name]

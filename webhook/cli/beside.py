@@ -2,9 +2,9 @@
 
 import asyncio
 from contextlib import suppress
+from typing import Protocol
 
 from webhook.errors import SettingsError
-from webhook.server import Server
 
 
 async def until_ended(serving: "asyncio.Task[None]", tasks: list["asyncio.Task[None]"]) -> None:
@@ -17,7 +17,13 @@ async def until_ended(serving: "asyncio.Task[None]", tasks: list["asyncio.Task[N
             task.result()
 
 
-async def listening(server: Server, serving: "asyncio.Task[None]") -> None:
+class Listens(Protocol):
+    """A server, as far as it begins."""
+
+    started: bool
+
+
+async def listening(server: Listens, serving: "asyncio.Task[None]") -> None:
     """Return once the server listens; raises `SettingsError` where it cannot."""
     while not server.started:
         if serving.done():

@@ -33,6 +33,7 @@ from webhook.settings import ServeSettings, bundled_webhooks
 from webhook.tenancy.live import LiveTree, read_namespace
 from webhook.tenancy.tree import Tree
 from webhook.witness import Witness
+from webhook.workers.feed import Feed
 
 LOOK_SECONDS = 10.0
 """
@@ -87,6 +88,11 @@ class FromCluster:
         """Have what is seen of the cluster recorded."""
         self._witness = witness_of(self._cluster, self._live, recorder, url)
         self._mirror.witnesses.append(self._witness)
+
+    def fed_to(self, feed: Feed) -> None:
+        """Have workers told of the tree, and of every change of it before it is one of ours."""
+        feed.held = self._live
+        self._mirror.echoes.append(feed)
 
     async def look(self, namespace: str) -> Namespace | None:
         """Read a namespace ahead of the watch; raises `ClusterError` where it cannot be told whether there is one."""

@@ -1,7 +1,8 @@
 """What is told of each decision: to the metrics, to the history where there is one, and to the log."""
 
 import asyncio
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from operator import attrgetter
 
@@ -21,25 +22,41 @@ _told = attrgetter(*_TOLD)
 
 
 @dataclass(frozen=True, slots=True)
-class Journal:
-    """Told of decisions; without `lines` the log is structlog's, as everybody else's."""
+class Books:
+    """The metrics, the history where there is one, and the comparison with OPA where that is made."""
 
     metrics: Metrics
-    kept: Recorder | None
-    lines: Lines | None = None
+    kept: Recorder | None = None
     check: CrossCheck | None = None
+
+    def __call__(self, record: Record) -> None:
+        """Hear of a decision."""
+        self.metrics.decided(record)
+        if self.kept:
+            self.kept.record(record)
+        if self.check:
+            self.check.offer(record)
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """
+    Told of decisions: writes the log, and passes them on to whoever keeps books.
+
+    Without `lines` the log is structlog's, as everybody else's; `more` is on every line of it.
+    """
+
+    books: Callable[[Record], None]
+    lines: Lines | None = None
+    more: Mapping[str, object] = field(default_factory=dict)
 
     def __call__(self, record: Record) -> None:
         """Tell of a decision, once the answer is on its way: what is told must not delay it."""
         asyncio.get_running_loop().call_soon(self._tell, record)
 
     def _tell(self, record: Record) -> None:
-        self.metrics.decided(record)
-        if self.kept:
-            self.kept.record(record)
-        if self.check:
-            self.check.offer(record)
-        told = dict(zip(_TOLD, _told(record), strict=True))
+        self.books(record)
+        told = {**self.more, **dict(zip(_TOLD, _told(record), strict=True))}
         if self.lines:
             self.lines.put(_line(told))
         else:

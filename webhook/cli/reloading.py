@@ -10,6 +10,7 @@ import asyncio
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import structlog
 
@@ -17,7 +18,7 @@ from webhook.app import OpaMetrics
 from webhook.cli.engine import Source
 from webhook.cli.starting import PROBE_SECONDS
 from webhook.decision.bundle import Bundle, read_policies
-from webhook.decision.opa import probe
+from webhook.decision.opa import Engine, probe
 from webhook.errors import NoDecisionError, OpaError, PolicyError
 
 
@@ -33,11 +34,32 @@ class Pace:
     """The same where a rule is gone: what it refused would be let in."""
 
 
+class Others(Protocol):
+    """Processes that decide by the same policies."""
+
+    async def follow(self, engine: Engine) -> None:
+        """Return once all of them decide by other policies."""
+        ...
+
+    async def leave(self, revision: str) -> None:
+        """Return once none of them needs the former policies any more."""
+        ...
+
+
 class Reloading:
     """Keeps what decides the same as what is on disk."""
 
-    def __init__(self, source: Source, folder: Path, metrics: OpaMetrics, pace: Pace = Pace()) -> None:
+    def __init__(  # noqa: PLR0913 - what decides, what it is to decide by, and who has to hear of that
+        self,
+        source: Source,
+        folder: Path,
+        metrics: OpaMetrics,
+        pace: Pace = Pace(),
+        *,
+        others: Others | None = None,
+    ) -> None:
         self.source = source
+        self._others = others
         self._folder = folder
         self._metrics = metrics
         self._pace = pace
@@ -94,11 +116,15 @@ class Reloading:
         except (PolicyError, OpaError, NoDecisionError) as error:
             self._refuse(revision, error)
             return
+        if self._others:
+            await self._others.follow(self.source.engine)
         self._refused, self._why = "", ""
         self._metrics.reloads.labels("loaded").inc()
         self._tell()
         told = {"revision": revision, "former": current.revision, "rules": len(bundle.policies.rules)}
         structlog.get_logger().info("policies loaded", engine=self.source.name, **told)
+        if self._others:
+            await self._others.leave(current.revision)
         await self.source.retire()
 
     def _still(self, found: str, *, without: bool = False) -> bool:

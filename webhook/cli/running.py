@@ -13,30 +13,42 @@ from prometheus_client import CollectorRegistry
 
 import certs
 from webhook.admission import Gate
-from webhook.app import Metrics, create_app
+from webhook.app import Metrics, OwnPages, create_app
 from webhook.cli.beside import listening, until_ended
 from webhook.cli.crosscheck import CrossCheck
+from webhook.cli.desk import Desk
 from webhook.cli.engine import Source, started
 from webhook.cli.errors import unwrapped
-from webhook.cli.journal import Journal
+from webhook.cli.journal import Books, Journal
 from webhook.cli.lag import tell_lag
 from webhook.cli.lines import Lines
 from webhook.cli.recording import recording
 from webhook.cli.reloading import Reloading
+from webhook.cli.sharing import Sharing, share_of
 from webhook.cli.starting import start_of_opa
 from webhook.cli.tenants import Tenants, tenants_of
+from webhook.cli.workers import PROGRAM, Crew, Figures
 from webhook.decision.bundle import read_policies
 from webhook.health import Health
 from webhook.history.recorder import Recorder
 from webhook.server import AnyCallers, CertifiedCallers, Server, Stop, Tls
 from webhook.settings import ServeSettings
+from webhook.workers.feed import Feed
+from webhook.workers.generation import Generation
 
 
-async def run(settings: ServeSettings, *, now: certs.Clock = certs.utc, lines: Lines | None = None) -> None:
+async def run(
+    settings: ServeSettings,
+    *,
+    now: certs.Clock = certs.utc,
+    lines: Lines | None = None,
+    program: tuple[str, ...] = PROGRAM,
+) -> None:
     """
     Serve until SIGTERM; raises `PortcullisError` for what keeps it from starting or from going on.
 
-    `now` says by which time certificates are valid; `lines` take the log of decisions, where it is JSON.
+    `now` says by which time certificates are valid; `lines` take the log of decisions, where it is JSON; `program` is
+    what Python runs as a worker.
     """
     begin = time.monotonic()
     bundle = read_policies(settings.policies)
@@ -51,25 +63,40 @@ async def run(settings: ServeSettings, *, now: certs.Clock = certs.utc, lines: L
         kept = await stack.enter_async_context(recording(settings.history, source.engine, metrics.registry))
         if kept and settings.history:
             tenants.recorded_by(kept, settings.history.url)
+        books = Books(metrics, kept, check)
         gate = Gate(
             source.engine,
             tenants.tree,
             settings.break_glass_groups,
-            Journal(metrics, kept, lines, check),
+            Journal(books, lines),
             authenticated=settings.client_ca is not None,
             look=tenants.look,
             mender=tenants.mender,
         )
         tls = Tls(settings.cert_dir / "tls.crt", settings.cert_dir / "tls.key", settings.client_ca)
-        reloading = Reloading(source, settings.policies, metrics.opa)
+        crew = _crew(settings, tenants, metrics, program) if settings.workers > 1 else None
+        reloading = Reloading(source, settings.policies, metrics.opa, others=Sharing(crew) if crew else None)
         served = _Served(
-            settings, tenants, gate, reloading, begin, now, Stop(settings.drain), kept, metrics.registry, check
+            settings, tenants, gate, reloading, begin, now, Stop(settings.drain), kept, metrics.registry, check, crew
         )
         health = Health(served.missing, served.notes)
+        if crew:
+            crew.stop = served.stop
+            desk = Desk(OwnPages(gate, health, metrics), tenants, books, metrics.refused)
+            crew.begin(desk, share_of(source.engine))
+            await served.run(crew, tls)
+            return
         app = create_app(gate, health, metrics, CertifiedCallers() if settings.client_ca else AnyCallers())
         server = Server.of(app, settings.host, settings.port, tls=tls if settings.tls else None)
         server.stop = served.stop
         await served.run(server, tls)
+
+
+def _crew(settings: ServeSettings, tenants: Tenants, metrics: Metrics, program: tuple[str, ...]) -> Crew:
+    """Return those who answer in our place, fed by what is told of the tenants."""
+    feed = Feed(Generation.new())
+    tenants.fed_to(feed)
+    return Crew(settings, feed, Figures(metrics.registry), program=program)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +113,7 @@ class _Served:
     kept: Recorder | None
     registry: CollectorRegistry
     check: CrossCheck | None
+    crew: Crew | None = None
 
     def missing(self) -> list[str]:
         """Say what keeps us from being ready."""
@@ -97,6 +125,7 @@ class _Served:
         return [
             *([f"certificate: {problem}"] if problem else []),
             *([f"{'OPA' if source.name == 'opa' else 'engine'}: {source.trouble}"] if source.trouble else []),
+            *(self.crew.missing() if self.crew else []),
             *self.tenants.missing(),
         ]
 
@@ -105,13 +134,14 @@ class _Served:
         anybody = "callers are not authenticated: anybody who reaches this address may ask. Give --client-ca"
         return [
             *self.reloading.notes(),
+            *(self.crew.notes() if self.crew else []),
             *self.tenants.notes(),
             *(self.kept.notes() if self.kept else []),
             *(self.check.notes() if self.check else []),
             *([] if self.settings.client_ca else [anybody]),
         ]
 
-    async def run(self, server: Server, tls: Tls) -> None:
+    async def run(self, server: Server | Crew, tls: Tls) -> None:
         """Serve until asked to stop, or until what goes on beside it fails."""
         serving = asyncio.create_task(server.serve())
         working = asyncio.create_task(self._work_until_asked(server, serving))
@@ -133,7 +163,7 @@ class _Served:
             await asyncio.gather(*tasks, return_exceptions=True)
             await serving
 
-    async def _work_until_asked(self, server: Server, serving: "asyncio.Task[None]") -> None:
+    async def _work_until_asked(self, server: Server | Crew, serving: "asyncio.Task[None]") -> None:
         """Work, and hand that over as soon as we are asked to stop: another replica leads while we still answer."""
         working = asyncio.create_task(unwrapped(self._work(server, serving)))
         asked = asyncio.create_task(self.stop.asked.wait())
@@ -146,7 +176,7 @@ class _Served:
                 task.cancel()
             await asyncio.gather(working, asked, return_exceptions=True)
 
-    async def _work(self, server: Server, serving: "asyncio.Task[None]") -> None:
+    async def _work(self, server: Server | Crew, serving: "asyncio.Task[None]") -> None:
         """Say where we listen and when we are ready, and do what has to wait for that."""
         await listening(server, serving)
         host, at = server.address()

@@ -25,6 +25,7 @@ from webhook.settings import (
     BREAK_GLASS_GROUPS,
     EVERY_ADDRESS,
     KEEP,
+    MOST_WORKERS,
     SIZE,
     HistorySettings,
     ServeSettings,
@@ -85,6 +86,15 @@ def serve(  # noqa: PLR0913 - a flag each
     no_tls: Annotated[
         bool, typer.Option("--no-tls", help="Plain HTTP on 127.0.0.1.", envvar="PORTCULLIS_NO_TLS")
     ] = False,
+    workers: Annotated[
+        int,
+        typer.Option(
+            help="Processes that answer, where one core is not enough; one more watches.",
+            envvar="PORTCULLIS_WORKERS",
+            min=1,
+            max=MOST_WORKERS,
+        ),
+    ] = 1,
     cert_dir: Annotated[
         Path | None,
         typer.Option(
@@ -136,6 +146,7 @@ def serve(  # noqa: PLR0913 - a flag each
         host=host or ("127.0.0.1" if no_tls else EVERY_ADDRESS),
         port=port,
         tls=not no_tls,
+        workers=workers,
         client_ca=client_ca,
         drain=drain,
         break_glass_groups=tuple(break_glass_group),

@@ -20,6 +20,7 @@ from webhook.model import HOME, Namespace
 from webhook.registration.hooks import SERVICE
 from webhook.settings import EVERY_ADDRESS, ServeSettings
 from webhook.tenancy.tree import Tree
+from webhook.workers.feed import Feed
 
 LOOK_SECONDS = 10.0
 """How often it is asked whether the certificate is due: soon after the time of day jumped, or the machine slept."""
@@ -43,6 +44,10 @@ class Tenants(Protocol):
 
     def recorded_by(self, recorder: Recorder, url: str) -> None:
         """Have what is seen of the cluster recorded, in the history of a URL."""
+        ...
+
+    def fed_to(self, feed: Feed) -> None:
+        """Have workers told of the tree, and of every change of it."""
         ...
 
     async def certificate(self) -> None:
@@ -121,6 +126,10 @@ class FromFiles:
 
     def recorded_by(self, recorder: Recorder, url: str) -> None:
         """Do nothing: files have a history of their own."""
+
+    def fed_to(self, feed: Feed) -> None:
+        """Have workers told of the tree."""
+        feed.held = self.known
 
     async def certificate(self) -> None:
         """Make the folder hold a certificate."""

@@ -132,6 +132,8 @@ class LocalOpa(AsyncOpaClient):  # type: ignore[misc]  # the client ships no typ
         self, *, socket: Path | None = None, host: str = "localhost", port: int = 8181, ssl: bool = False
     ) -> None:
         super().__init__(host=host, port=port, ssl=ssl, retries=0, timeout=30)
+        self.address: Mapping[str, Any] = {"socket": socket, "host": host, "port": port, "ssl": ssl}
+        """What another client of the same OPA is made of."""
         self._socket = socket
         self._asked = 0
 

@@ -50,7 +50,9 @@ class Bounds:
 
 
 class WasmOpa:
-    """Policies as WebAssembly, behind the Protocol `Opa`; made by `load`."""
+    """Policies as WebAssembly, behind the Protocol `Opa`; made by `load`, of what is its `code`."""
+
+    code: bytes
 
     def __init__(self, near: "_Seat", far: "_Seat", engine: wasmtime.Engine, bounds: Bounds) -> None:
         self._near, self._far, self._bounds = near, far, bounds
@@ -77,7 +79,9 @@ class WasmOpa:
             near = _Seat(loaded, bounds.seconds)
         except (wasmtime.WasmtimeError, wasmtime.Trap, AbortedError, ValueError) as error:
             raise PolicyError(f"the compiled policies cannot be loaded: {error}") from error
-        return cls(near, _Seat(loaded, bounds.large_seconds), engine, bounds)
+        opa = cls(near, _Seat(loaded, bounds.large_seconds), engine, bounds)
+        opa.code = module
+        return opa
 
     def close(self) -> None:
         """End what evaluates beside; what is asked after that, or still waits, has no decision."""

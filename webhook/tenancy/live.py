@@ -7,7 +7,7 @@ indexes of tenants and baselines are made anew when one of those changes, which 
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, cast, get_args
 
 import structlog
@@ -74,6 +74,17 @@ class LiveTree:
     _unreadable: dict[tuple[str, str], str] = field(default_factory=dict)
     _gone: dict[str, float] = field(default_factory=dict)
     """When each namespace went that did so of late, the first one first (monotonic clock)."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Who listens stays where it is, and the tree is made anew of the rest.
+        left = {"tree", "changed", "touched"}
+        return {each.name: getattr(self, each.name) for each in fields(self) if each.name not in left}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.changed, self.touched = [], []
+        for name, value in state.items():
+            setattr(self, name, value)
+        self._replant()
 
     def reset(self, kind: str, things: Sequence[Object], version: str) -> None:
         """Take `things` for all of `kind` that stand, as of the resourceVersion `version`."""

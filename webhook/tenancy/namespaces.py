@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from heapq import nsmallest
 from threading import Lock
+from typing import Any
 
 from webhook.model import RESERVED, WORKSPACE_LABEL, Namespace
 
@@ -32,6 +33,9 @@ class Namespaces(Mapping[str, Namespace]):
 
     def __len__(self) -> int:
         return len(self._standing)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Namespaces, (tuple(self._standing.values()),)
 
     def put(self, namespace: Namespace) -> None:
         """Take a namespace that came or changed."""

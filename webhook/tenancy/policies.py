@@ -1,6 +1,6 @@
 """The policies that stand in namespaces, and what is kept of each."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from threading import Lock
 from typing import Any
 
@@ -37,6 +37,9 @@ class Policies(Mapping[str, tuple[Policy, ...]]):
     def __len__(self) -> int:
         return len(self._standing)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return policies_of, ([each for standing in self._standing.values() for each in standing.values()],)
+
     def put(self, policy: Policy) -> None:
         """Take a policy that came or changed."""
         with self._lock:
@@ -60,6 +63,14 @@ class Policies(Mapping[str, tuple[Policy, ...]]):
                 if policy.kind != kind:
                     other.put(policy)
         return other
+
+
+def policies_of(every: Iterable[Policy]) -> Policies:
+    """Return the policies that stand."""
+    found = Policies()
+    for each in every:
+        found.put(each)
+    return found
 
 
 def read_policy(kind: PolicyKind, thing: Object) -> Policy:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from heapq import nsmallest
 from types import MappingProxyType
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from webhook.model import (
     BASELINE_LABEL,
@@ -84,6 +84,11 @@ class Tree:
 
     Of this tree alone: one with other tenants or baselines, however it is made, begins with none.
     """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Its indexes are made anew where it is taken to.
+        ground = Ground(self._standing, self._policies)
+        return plant, (tuple(self.tenants.values()), tuple(self.baselines.values()), ground, dict(self.former))
 
     def place(self, name: str, labels: Mapping[str, str]) -> Place:
         """Return where a namespace of this name stands with these labels; whether it exists does not matter."""
