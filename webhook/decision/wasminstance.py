@@ -33,10 +33,10 @@ class Instance:
     `wasmtime.WasmtimeError`, `AbortedError` or `PolicyError`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - two of them are bounds
         self, engine: wasmtime.Engine, module: wasmtime.Module, data: bytes, *, memory: int, spare: int = 0
     ) -> None:
-        """Load the module with its `data` (JSON); it uses up to `memory` bytes, `spare` beyond what it asks for at once."""
+        """Load the module with its `data` (JSON); it uses up to `memory` bytes, and has `spare` at once beyond its own."""
         self._aborted: list[int] = []
         self._store = store = wasmtime.Store(engine)
         store.set_limits(memory_size=memory)
