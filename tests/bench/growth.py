@@ -274,8 +274,8 @@ def write_shapes(shapes: Sequence[Shape], page: Path) -> None:
         "What a decision costs as one thing grows and the rest stays. Written by `make bench`.",
         "",
         (
-            "Milliseconds of CPU of the webhook and its engine together for one review, from its bytes to the bytes of the "
-            "answer, without TLS and HTTP: the median of batches in turns. Compare the columns of a line with each other. "
+            "Milliseconds of CPU of the webhook and its engine together for a review, from its bytes to those of the "
+            "answer, without TLS and HTTP: the median of batches in turns. Compare along a line. "
             "`in-process` is the default engine, `OPA` that of `--engine opa`. A NetworkPolicy is created, and allowed."
         ),
     ]
