@@ -215,14 +215,16 @@ RULES: Sequence[tuple[str, Sequence[str], str, float | None]] = (
     (
         "rules more than the shipped ones, spread over kinds",
         SPREAD,
-        f"Almost flat: a request runs the rules of its own kind, which an index made of their METADATA names, and of "
-        f"rules spread over {len(SPREAD)} kinds a thousand are {1_000 // len(SPREAD)} more for each.",
+        (
+            "Almost flat: a request runs the rules of its own kind, by an index made of their METADATA: of a thousand "
+            f"spread over {len(SPREAD)} kinds some {1_000 // len(SPREAD)}."
+        ),
         3,
     ),
     (
         "rules more than the shipped ones, all of one kind",
         COVERED[:1],
-        "Linear: each of them runs, for each has to. What a rule costs is what is left when all share what they look up.",
+        "Linear: each of them runs, for each has to. Give rules their kinds, and one rule to one matter.",
         None,
     ),
 )
@@ -237,8 +239,10 @@ THINGS: Sequence[tuple[str, Callable[[], dict[int, tuple[LiveTree, Callable[[], 
     (
         "subjects of one workspace",
         lambda: {size: _subjects(size, "one") for size in (10, 100, 1_000)},
-        "Linear: a document has all subjects of the tenants above the namespace, so that each decision can be made "
-        "again and say who owns the place. Name groups rather than each of their members.",
+        (
+            "Linear: a document has all subjects of the tenants above the namespace, so that each decision can be made "
+            "again and say who owns the place. Name groups rather than each of their members."
+        ),
         None,
     ),
     (
@@ -256,7 +260,7 @@ THINGS: Sequence[tuple[str, Callable[[], dict[int, tuple[LiveTree, Callable[[], 
     (
         "kB of annotations",
         lambda: _sized((1, 10, 100), _annotated),
-        "Linear and small: nobody looks at them, but they are read, put into the document and read again by the engine.",
+        "Linear and small: nobody looks at them, but they are read, and read again by the engine.",
         None,
     ),
 )
@@ -267,24 +271,36 @@ def write_shapes(shapes: Sequence[Shape], page: Path) -> None:
     lines = [
         "# Growth",
         "",
-        "What a decision costs as one thing grows and the rest stays. Written by `make bench` (bench/growth.py).",
+        "What a decision costs as one thing grows and the rest stays. Written by `make bench`.",
         "",
-        "Milliseconds of CPU of the webhook and its engine together for one review, from its bytes to the bytes of the "
-        "answer, without TLS and HTTP: the median of batches in turns, so that compare the columns of one line. "
-        "`in-process` is the default engine, `OPA` the one with `--engine opa`. The review creates a NetworkPolicy, and is allowed.",
+        (
+            "Milliseconds of CPU of the webhook and its engine together for a review, from its bytes to those of the "
+            "answer, without TLS and HTTP: the median of batches in turns. Compare along a line. "
+            "`in-process` is the default engine, `OPA` that of `--engine opa`. A NetworkPolicy is created, and allowed."
+        ),
     ]
     for each in shapes:
-        bound = f" at most {each.bound:g}" if each.bound else ""
-        lines += ["", f"## {each.what[0].upper()}{each.what[1:]}", "", each.why, ""]
-        lines += [
-            "| engine | " + " | ".join(f"{size:,}" for size in each.sizes) + f" | last : first{bound and ','}{bound} |"
+        head = [
+            "engine",
+            *(f"{size:,}" for size in each.sizes),
+            f"ratio, at most {each.bound:g}" if each.bound else "ratio",
         ]
-        lines += ["|---|" + "---|" * (len(each.sizes) + 1)]
+        lines += [
+            "",
+            f"## {each.what[0].upper()}{each.what[1:]}",
+            "",
+            each.why,
+            "",
+            _row(head),
+            _row(["---"] * len(head)),
+        ]
         for engine, costs in each.costs.items():
-            lines.append(
-                f"| {engine} | " + " | ".join(f"{cost:.2f}" for cost in costs) + f" | {each.ratio(engine):.2f} |"
-            )
+            lines.append(_row([engine, *(f"{cost:.2f}" for cost in costs), f"{each.ratio(engine):.2f}"]))
     page.write_text("\n".join(lines) + "\n")
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 async def _tree_figures(rounds: int) -> list[Figure]:

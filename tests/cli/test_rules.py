@@ -147,3 +147,27 @@ def test_what_a_command_needs_is_no_burden_of_the_others() -> None:
     script = f"import sys, webhook.cli.commands; print([each for each in {HEAVY} if each in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout == "[]\n"
+
+
+UNUSED = (
+    "rich",
+    "oauthlib",
+    "websocket",
+    "kubernetes.client.models.v1_pod",
+    "kubernetes.aio.client.models.v1_pod",
+    "kubernetes.dynamic",
+    "sqlalchemy",
+    "alembic",
+    "aiosqlite",
+    "asyncpg",
+    "jinja2",
+    "multipart",
+)
+
+
+def test_serve_loads_nothing_that_it_does_not_use() -> None:
+    """So that it is ready soon and small: no typed models of Kubernetes, no database without a history, no page."""
+    script = "import sys, webhook.cli.commands, webhook.cli.running, webhook.cli.clustered; "
+    script += f"print([each for each in {UNUSED} if each in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout == "[]\n"

@@ -14,16 +14,18 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import aiohttp
 import typer
-from rich.console import Console
 
 from webhook.cli.scenes import SCENES, Scene
 from webhook.decision.binary import find_opa
 from webhook.errors import DemoError
 from webhook.settings import bundled_examples, environment
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 START_SECONDS = 60.0
 
@@ -42,6 +44,9 @@ def demo(
 
     Example, something to replay: portcullis demo --history sqlite:///demo.db
     """
+    # A tenth of a second, which `serve` would spend as well.
+    from rich.console import Console  # noqa: PLC0415
+
     console = Console(highlight=False, soft_wrap=True)
     # First of all, for it may have to be built, which takes minutes and is told as it goes.
     find_opa(environment(), say=lambda line: console.print(f"  {line}", style="dim"))
@@ -53,7 +58,7 @@ def demo(
     console.print(f"\n{len(SCENES)} answers, all as said. The webhook and its OPA have ended; nothing is left running.")
 
 
-async def _show(console: Console, folder: Path, history: str) -> int:
+async def _show(console: "Console", folder: Path, history: str) -> int:
     """Play every scene; return how many answers are not what the scene says."""
     begin = time.monotonic()
     async with _webhook(folder, history) as url, _client(folder) as client:
@@ -69,7 +74,7 @@ async def _show(console: Console, folder: Path, history: str) -> int:
 class _Stage:
     """Where scenes are played: a webhook that answers and a console that shows it."""
 
-    console: Console
+    console: "Console"
     client: aiohttp.ClientSession
     url: str
 

@@ -5,8 +5,10 @@ The only module that imports `kubernetes`: for what it knows of kubeconfig files
 and TLS. Its typed models are left alone (5 s of import, 187 MB): an object is a dict.
 """
 
+import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from importlib.util import find_spec, module_from_spec
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -15,6 +17,12 @@ from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import yaml
+
+if "kubernetes" not in sys.modules and (_found := find_spec("kubernetes")):
+    # The package itself loads its other half, which is for threads, with requests, oauthlib and websocket: a quarter of
+    # a second and 8 MB for what nobody calls. So what lies in it is loaded and the package is not run.
+    sys.modules["kubernetes"] = module_from_spec(_found)
+
 from kubernetes.aio import config
 from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.client.configuration import Configuration

@@ -33,7 +33,7 @@ class Instance:
     `wasmtime.WasmtimeError`, `AbortedError` or `PolicyError`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - two of them are bounds
         self, engine: wasmtime.Engine, module: wasmtime.Module, data: bytes, *, memory: int, spare: int = 0
     ) -> None:
         """Load the module and its `data` (JSON) into `memory` bytes at most, `spare` more than it asks for at once."""
