@@ -83,7 +83,7 @@ def client_certificate(authority: certs.Pair, path: Path, *, seconds: float = 36
         .not_valid_before(now - timedelta(minutes=1))
         .not_valid_after(now + timedelta(seconds=seconds))
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
-        .sign(read_key(authority.key), SHA256())
+        .sign(read_key(authority.key), SHA256())  # type: ignore[arg-type]  # ours are of a kind that signs
     )
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     path.write_bytes(certificate.public_bytes(Encoding.PEM) + private)

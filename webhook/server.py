@@ -115,7 +115,7 @@ class _Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
-        if self.leaving and self.cycle:
+        if self.leaving:
             self.cycle.keep_alive = False
 
     def part(self) -> None:
@@ -138,7 +138,7 @@ class _Protocol(HttpToolsProtocol):
 def _shown(peer: ssl.SSLObject) -> bool:
     """Say whether the peer showed a certificate that is valid now: that of a session that is resumed may have ended."""
     found = peer.getpeercert()
-    return bool(found) and ssl.cert_time_to_seconds(str(found["notAfter"])) > time.time()
+    return found is not None and bool(found) and ssl.cert_time_to_seconds(str(found["notAfter"])) > time.time()
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,8 +133,9 @@ def test_without_an_opa_nothing_waits(bundle: Bundle, tree: Tree) -> None:
 
     @asynccontextmanager
     async def none(_: Bundle) -> AsyncIterator[Running]:
-        raise OpaError("there is no OPA")
-        yield
+        if bundle.files:
+            raise OpaError("there is no OPA")
+        yield  # type: ignore[misc]  # never
 
     async def main() -> None:
         async with world(bundle, tree, none) as asked:
@@ -154,8 +155,9 @@ def test_a_share_is_a_share(bundle: Bundle, tree: Tree) -> None:
 
     @asynccontextmanager
     async def none(_: Bundle) -> AsyncIterator[Running]:
-        raise OpaError("there is no OPA")
-        yield
+        if bundle.files:
+            raise OpaError("there is no OPA")
+        yield  # type: ignore[misc]  # never
 
     async def main() -> None:
         async with world(bundle, tree, none, share=0.1) as asked:

@@ -90,7 +90,7 @@ def test_the_rules_left_out_would_find_nothing(
 def test_a_thousand_rules_decide_as_the_shipped_ones(
     documents: list[Document], gate: Gate, crowded: Engine, loop: Loop
 ) -> None:
-    """Each case is decided alike beside rules of other kinds, none of which runs: any of most would end the decision."""
+    """Each case is decided alike beside rules of other kinds, none of which runs: most would end the decision."""
     assert len(crowded.policies.rules) == 1000
     few, many = decided(loop, gate, documents), decided(loop, crowded, documents)
     for document, ours, theirs in zip(documents, few, many, strict=True):

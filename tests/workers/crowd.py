@@ -73,12 +73,15 @@ class Crowd:
                 await asyncio.sleep(0.05)
                 continue
             try:
-                while not self._over and await self._asked(sent, reader, writer):
+                while await self._asked(sent, reader, writer) and not self._ended():
                     pass
             except (OSError, EOFError) as error:
                 self.failures[type(error).__name__] += 1
             finally:
                 writer.transport.abort()
+
+    def _ended(self) -> bool:
+        return self._over
 
     async def _asked(self, sent: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Ask once, and say whether the connection may be used again."""

@@ -17,7 +17,7 @@ else:
 
 from structlog.typing import Processor  # noqa: E402 - after the one above
 
-from webhook.cli.lines import Lines
+from webhook.cli.lines import Lines  # noqa: E402 - after the one above
 
 # Without the values of variables: those are the tree and whole requests.
 _TRACES = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))

@@ -133,8 +133,8 @@ class OpaProcess:
         """
         Return once OPA answers and the bundle is active.
 
-        Raises OpaError with OPA's last words if that takes longer than `within` seconds, more for a large bundle, and at
-        once if its first start failed.
+        Raises OpaError with OPA's last words if that takes longer than `within` seconds (more for a large bundle), and
+        at once if its first start failed.
         """
         within += self._bounds.load - self._usual
         try:
