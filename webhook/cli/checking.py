@@ -18,6 +18,7 @@ from webhook.check.written import STANDARD_INPUT, Sources, parted
 from webhook.cli.checked import Checked
 from webhook.cli.deciding import deciding
 from webhook.cli.explanation import impersonated
+from webhook.cli.garbage import let_lie
 from webhook.cli.logs import log_nothing
 from webhook.cli.progress import progress
 from webhook.decision.binary import find_opa
@@ -57,7 +58,9 @@ class Work:
         written, errors = parted(every_written(sources))
         given, more = await self._given(Given(sources, written))
         opening = opened(given)
-        _let_lie()
+        # What is made for each of thousands of manifests goes by itself: the search would find nothing.
+        let_lie()
+        gc.set_threshold(SELDOM, 50, 100)
         errors += [*more, *opening.errors]
         course = await self._judged(given, opening, bundle, catalogue)
         found = tuple(placed(course.faults, _reader(given)))
@@ -147,16 +150,6 @@ def _reader(given: Given) -> _Reader:
 def _once(errors: Sequence[ManifestError]) -> list[ManifestError]:
     """Return the errors without those that say the same again: a tree is read from the same files."""
     return list({str(each): each for each in errors}.values())
-
-
-def _let_lie() -> None:
-    """
-    Have Python look for cycles of garbage seldom, and not among what stands until the end.
-
-    Thousands of manifests stay, and what is made for each of them goes by itself: the search would find nothing.
-    """
-    gc.freeze()
-    gc.set_threshold(SELDOM, 50, 100)
 
 
 def _tell(line: str) -> None:

@@ -19,6 +19,7 @@ from webhook.cli.crosscheck import CrossCheck
 from webhook.cli.desk import Desk
 from webhook.cli.engine import Source, started
 from webhook.cli.errors import unwrapped
+from webhook.cli.garbage import let_lie
 from webhook.cli.journal import Books, Journal
 from webhook.cli.lag import tell_lag
 from webhook.cli.lines import Lines
@@ -182,6 +183,7 @@ class _Served:
         host, at = server.address()
         url = f"{'https' if self.settings.tls else 'http'}://{f'[{host}]' if ':' in host else host}:{at}"
         await self.reloading.source.ready()
+        let_lie()
         policies = self.gate.policies
         structlog.get_logger().info(
             "ready",

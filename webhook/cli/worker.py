@@ -20,6 +20,7 @@ from starlette.responses import Response
 from webhook.admission import Gate
 from webhook.app import app_of
 from webhook.cli.beside import listening
+from webhook.cli.garbage import let_lie
 from webhook.cli.journal import Journal
 from webhook.cli.lines import Lines
 from webhook.cli.logs import log_to_stderr
@@ -115,6 +116,7 @@ class Worker:
         asked = asyncio.create_task(server.stop.asked.wait())
         try:
             await listening(server, serving)
+            let_lie()
             self._entrance.open()
             self.channel.send({"do": "ready"})
             waited: set[asyncio.Future[Any]] = {serving, asked, self._policing.failed}
