@@ -94,7 +94,7 @@ def without_rights(trial: Trial) -> Iterator[None]:
 def test_quota_forbids_policies(trial: Trial) -> None:
     """Where none can be made no pod starts; everywhere else nobody notices, and when it is gone they are made."""
     pair = trial.pair
-    with trial.burst(seconds=15) as burst:
+    with trial.burst(seconds=20) as burst:
         until(lambda: len(burst.standing.keys() & set(burst.quiet)) >= 3, 10)
         places = [name for name in burst.quiet if name in burst.standing][:3]
         for place in places:
