@@ -45,7 +45,7 @@ class Bounds:
     seconds: float = 2
     large_seconds: float = 10
     large: int = 128 * 2**10
-    memory: int = 1024 * 2**20
+    memory: int = 256 * 2**20
     kept: int = 16 * 2**20
 
 
