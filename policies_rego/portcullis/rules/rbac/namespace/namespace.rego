@@ -140,7 +140,7 @@ allowed if {
 allowed if {
 	understood
 	actors.system_writer(input.organization)
-	claims(input.object) == claims(input.old_object)
+	asked.same(claims(input.object), claims(input.old_object))
 }
 
 allowed if {
@@ -165,8 +165,8 @@ allowed if {
 	actors.system(input.user)
 	input.request.subresource in {"status", "finalize"}
 	input.request.operation == "UPDATE"
-	input.object.metadata.labels == input.old_object.metadata.labels
-	input.object.metadata.annotations == input.old_object.metadata.annotations
+	asked.same(input.object.metadata.labels, input.old_object.metadata.labels)
+	asked.same(input.object.metadata.annotations, input.old_object.metadata.annotations)
 }
 
 allowed if {
@@ -200,9 +200,8 @@ moves if {
 # description: Says that nothing changes but labels and annotations that are not ours, and the exemption.
 beside_ownership if {
 	object.remove(input.object, {"metadata"}) == object.remove(input.old_object, {"metadata"})
-	labelling := {"labels", "annotations"}
-	object.remove(input.object.metadata, labelling) == object.remove(input.old_object.metadata, labelling)
-	unexempt(claims(input.object)) == unexempt(claims(input.old_object))
+	asked.same_metadata(input.object.metadata, input.old_object.metadata, {"labels", "annotations"})
+	asked.same(unexempt(claims(input.object)), unexempt(claims(input.old_object)))
 }
 
 unexempt(keys) := object.remove(keys, {
@@ -224,10 +223,11 @@ claims(side) := {[kind, key]: value |
 
 only_derived if {
 	object.remove(input.object, {"metadata"}) == object.remove(input.old_object, {"metadata"})
-	labelling := {"labels", "annotations"}
-	object.remove(input.object.metadata, labelling) == object.remove(input.old_object.metadata, labelling)
-	object.remove(input.object.metadata.labels, derived.keys) == object.remove(input.old_object.metadata.labels, derived.keys)
-	object.remove(input.object.metadata.annotations, {derived.baseline}) == object.remove(input.old_object.metadata.annotations, {derived.baseline})
+	new_metadata := input.object.metadata
+	old_metadata := input.old_object.metadata
+	asked.same_metadata(new_metadata, old_metadata, {"labels", "annotations"})
+	asked.same(object.remove(new_metadata.labels, derived.keys), object.remove(old_metadata.labels, derived.keys))
+	asked.same(object.remove(new_metadata.annotations, {derived.baseline}), object.remove(old_metadata.annotations, {derived.baseline}))
 }
 
 default reason := "what it speaks of cannot be told from the object: it is not there, or the request names another one"
