@@ -4,6 +4,7 @@ Lines for a file whose reader may be slow: whoever writes one never waits.
 A thread writes what has come, many at once. What waits is bounded; what does not fit is lost, counted and told.
 """
 
+import json
 import os
 import select
 import threading
@@ -12,8 +13,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-
-import orjson
 
 PAUSE = 0.02
 """Seconds for which lines are gathered: a thread that ran for each would cost more than the line."""
@@ -85,7 +84,7 @@ class Lines:
     def _tell_lost(self) -> None:
         lost, self._lost = self._lost, 0
         told = {"lines": lost, "event": "log lost, for nobody read it", "level": "error"}
-        _write(self.file, orjson.dumps(told) + b"\n")
+        _write(self.file, json.dumps(told).encode() + b"\n")
 
 
 def _pieces(lines: Iterable[bytes]) -> Iterator[bytes]:
