@@ -92,9 +92,11 @@ def comparable(answer: Any, path: str) -> bytes:
 def _sorted(value: Any, where: tuple[str, ...]) -> Any:
     """Return `value` with the set that stands at `where` in one order; where there is none, that is a difference."""
     if not where:
-        return sorted(value, key=_written)
+        return sorted(value, key=_written) if isinstance(value, list) else value
+    if not isinstance(value, dict):
+        return value
     head, *rest = where
-    keys = value if head == "*" else (head,)
+    keys = [key for key in value if head in {"*", key}]
     return {**value, **{key: _sorted(value[key], tuple(rest)) for key in keys}}
 
 

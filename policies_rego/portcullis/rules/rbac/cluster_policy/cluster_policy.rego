@@ -175,7 +175,7 @@ finalizes if {
 	actors.controller(input.user)
 	input.request.kind.kind == "NetworkBaseline"
 	input.request.operation == "UPDATE"
-	object.remove(input.object, {"metadata"}) == object.remove(input.old_object, {"metadata"})
+	asked.same_beside
 	new := input.object.metadata
 	old := input.old_object.metadata
 	asked.same_metadata(new, old, {"finalizers"})

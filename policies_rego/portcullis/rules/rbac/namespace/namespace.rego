@@ -199,7 +199,7 @@ moves if {
 # METADATA
 # description: Says that nothing changes but labels and annotations that are not ours, and the exemption.
 beside_ownership if {
-	object.remove(input.object, {"metadata"}) == object.remove(input.old_object, {"metadata"})
+	asked.same_beside
 	asked.same_metadata(input.object.metadata, input.old_object.metadata, {"labels", "annotations"})
 	asked.same(unexempt(claims(input.object)), unexempt(claims(input.old_object)))
 }
@@ -222,12 +222,12 @@ claims(side) := {[kind, key]: value |
 }
 
 only_derived if {
-	object.remove(input.object, {"metadata"}) == object.remove(input.old_object, {"metadata"})
+	asked.same_beside
 	new_metadata := input.object.metadata
 	old_metadata := input.old_object.metadata
 	asked.same_metadata(new_metadata, old_metadata, {"labels", "annotations"})
-	asked.same(object.remove(new_metadata.labels, derived.keys), object.remove(old_metadata.labels, derived.keys))
-	asked.same(object.remove(new_metadata.annotations, {derived.baseline}), object.remove(old_metadata.annotations, {derived.baseline}))
+	asked.same(asked.without_keys(new_metadata.labels, derived.keys), asked.without_keys(old_metadata.labels, derived.keys))
+	asked.same(asked.without_keys(new_metadata.annotations, {derived.baseline}), asked.without_keys(old_metadata.annotations, {derived.baseline}))
 }
 
 default reason := "what it speaks of cannot be told from the object: it is not there, or the request names another one"
