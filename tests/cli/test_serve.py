@@ -339,7 +339,7 @@ def test_an_idle_client_does_not_hold_up_the_stop(tmp_path: Path) -> None:
         assert time.monotonic() - begin < 20
 
 
-# The client forgets to close a socket whose handshake is cut off, which is how it may hear that nobody listens any more.
+# The client forgets to close a socket whose handshake is cut off, by which it may hear that nobody listens any more.
 @pytest.mark.filterwarnings("ignore:Exception ignored in. <ssl.SSLSocket:pytest.PytestUnraisableExceptionWarning")
 def test_it_answers_on_while_it_drains(tmp_path: Path) -> None:
     """With --drain SIGTERM is told by /readyz, and every review is answered, until it listens no more."""
