@@ -128,14 +128,16 @@ def test_a_difference_is_told(bundle: Bundle, tree: Tree) -> None:
     assert ". Allowed: " in line["opa"]["violations"]
 
 
+@asynccontextmanager
+async def none(bundle: Bundle) -> AsyncIterator[Running]:
+    """Start no OPA."""
+    if bundle.files:
+        raise OpaError("there is no OPA")
+    yield  # type: ignore[misc]  # never
+
+
 def test_without_an_opa_nothing_waits(bundle: Bundle, tree: Tree) -> None:
     """Some decisions are kept for it, the rest is counted, and every answer comes as it does without."""
-
-    @asynccontextmanager
-    async def none(_: Bundle) -> AsyncIterator[Running]:
-        if bundle.files:
-            raise OpaError("there is no OPA")
-        yield  # type: ignore[misc]  # never
 
     async def main() -> None:
         async with world(bundle, tree, none) as asked:
@@ -152,12 +154,6 @@ def test_without_an_opa_nothing_waits(bundle: Bundle, tree: Tree) -> None:
 
 def test_a_share_is_a_share(bundle: Bundle, tree: Tree) -> None:
     """Of many decisions about as many are taken as was asked for."""
-
-    @asynccontextmanager
-    async def none(_: Bundle) -> AsyncIterator[Running]:
-        if bundle.files:
-            raise OpaError("there is no OPA")
-        yield  # type: ignore[misc]  # never
 
     async def main() -> None:
         async with world(bundle, tree, none, share=0.1) as asked:
