@@ -54,8 +54,8 @@ class Cache:
             with NamedTemporaryFile(dir=self.folder, prefix=".", suffix=".wasm") as file:
                 file.write(content)
                 file.flush()
-                os.link(file.name, bench := self.folder / f"{Path(file.name).name}.new")
-            bench.replace(self.folder / _name(made_of, content))
+                os.link(file.name, linked := self.folder / f"{Path(file.name).name}.new")
+            linked.replace(self.folder / _name(made_of, content))
             self._bound()
 
     def _bound(self) -> None:
