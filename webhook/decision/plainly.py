@@ -10,7 +10,7 @@ from typing import Any, get_args
 from webhook.model import Decision, Enforcement, Violation
 
 _TYPES = {"revision": str, "rules": list, "allowed": bool, "break_glass": bool, "undecided": str, "violations": list}
-_VIOLATION = {"rule": str, "severity": str, "message": str, "action": str, "wait": bool}
+_VIOLATION = {"rule": str, "severity": str, "message": str, "action": str}
 _ACTIONS = frozenset(get_args(Enforcement))
 
 
@@ -18,8 +18,8 @@ def read_plainly(answer: Any) -> Decision | None:
     """Return the decision, None for one that has to be read by its schema."""
     if not _has(answer, _TYPES):
         return None
-    found = answer["violations"]
-    if not all(_has(each, _VIOLATION) and each["action"] in _ACTIONS for each in found):
+    found = [_violation(each) for each in answer["violations"]]
+    if not all(found):
         return None
     try:
         rules = _ids(tuple([(category, rule) for category, rule in answer["rules"]]))
@@ -27,7 +27,17 @@ def read_plainly(answer: Any) -> Decision | None:
         return None
     if rules is None:
         return None
-    return Decision(**{**answer, "rules": rules, "violations": tuple([Violation(**each) for each in found])})
+    return Decision(**{**answer, "rules": rules, "violations": tuple(found)})
+
+
+def _violation(found: Any) -> Violation | None:
+    """Return what a rule found, of which Rego says more than is read here, and `wait` where it matters alone."""
+    if type(found) is not dict or not all(type(found.get(key)) is kind for key, kind in _VIOLATION.items()):
+        return None
+    wait = found.get("wait", False)
+    if found["action"] not in _ACTIONS or type(wait) is not bool:
+        return None
+    return Violation(found["rule"], found["severity"], found["message"], found["action"], wait)
 
 
 def _has(value: Any, types: dict[str, type]) -> bool:
