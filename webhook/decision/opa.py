@@ -6,15 +6,15 @@ Fails closed: whatever keeps us from a whole answer becomes `NoDecisionError`. T
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Protocol, TypeVar
+from typing import Annotated, Any, Protocol, Self, TypeVar
 
 import aiohttp
 import orjson
-from opa_client.opa_async import AsyncOpaClient  # type: ignore[import-untyped]  # it ships no types
 from pydantic import BeforeValidator, TypeAdapter, ValidationError
 from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
@@ -121,9 +121,9 @@ class _Denials(TypedDict):
 _DENIALS = TypeAdapter(_Denials)
 
 
-class LocalOpa(AsyncOpaClient):  # type: ignore[misc]  # the client ships no types
+class LocalOpa:
     """
-    The OPA client over a Unix socket or TCP, without retries: the API server's deadline is ours, and it asks again.
+    An OPA asked over a Unix socket or TCP, without retries: the API server's deadline is ours, and it asks again.
 
     Used as an async context manager.
     """
@@ -131,17 +131,29 @@ class LocalOpa(AsyncOpaClient):  # type: ignore[misc]  # the client ships no typ
     def __init__(
         self, *, socket: Path | None = None, host: str = "localhost", port: int = 8181, ssl: bool = False
     ) -> None:
-        super().__init__(host=host, port=port, ssl=ssl, retries=0, timeout=30)
         self.address: Mapping[str, Any] = {"socket": socket, "host": host, "port": port, "ssl": ssl}
         """What another client of the same OPA is made of."""
-        self._socket = socket
+        self._client: Opa
+        self._stack = AsyncExitStack()
         self._asked = 0
 
-    async def query_rule(self, *question: Any) -> Any:
+    async def __aenter__(self) -> Self:
+        # Five megabytes that nobody needs who decides in-process.
+        from webhook.decision.client import Client  # noqa: PLC0415
+
+        self._client = await self._stack.enter_async_context(Client(**self.address))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def query_rule(
+        self, input_data: Any, package_path: str, rule_name: str, query_params: dict[str, bool], /
+    ) -> Any:
         """Ask, see `Opa`; counted until there is an answer or nobody waits for one."""
         self._asked += 1
         try:
-            return await super().query_rule(*question)
+            return await self._client.query_rule(input_data, package_path, rule_name, query_params)
         finally:
             self._asked -= 1
 
@@ -149,20 +161,6 @@ class LocalOpa(AsyncOpaClient):  # type: ignore[misc]  # the client ships no typ
         """Return once nobody waits for an answer."""
         while self._asked:  # noqa: ASYNC110 - asked for when an OPA is replaced, and never else
             await asyncio.sleep(0.01)
-
-    async def _init_session(self) -> None:
-        connector = (
-            aiohttp.UnixConnector(path=str(self._socket), limit=0) if self._socket else aiohttp.TCPConnector(limit=0)
-        )
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            timeout=aiohttp.ClientTimeout(total=self.timeout),
-            json_serialize=_json,
-        )
-
-
-def _json(value: Any) -> str:
-    return orjson.dumps(value).decode()
 
 
 async def decide(opa: Opa, document: Asked, policies: Policies, *, seconds: float) -> Decision:
