@@ -87,6 +87,13 @@ class Metrics:
             ["certificate"],
             registry=self.registry,
         )
+        self.lag = Histogram(
+            "portcullis_event_loop_lag_seconds",
+            "By how much a timer of the event loop comes late; `worker` 0 is the process that watches.",
+            ["worker"],
+            buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
+            registry=self.registry,
+        )
         self.opa = OpaMetrics(self.registry)
 
     def decided(self, record: Record) -> None:

@@ -664,4 +664,4 @@ def test_it_says_its_version() -> None:
 def test_the_metrics_tell_how_late_the_event_loop_is(tmp_path: Path) -> None:
     """It is observed from the start on, whether or not anybody asks for a review."""
     with serve(tmp_path, *usual(tmp_path)) as serving:
-        until(lambda: "portcullis_event_loop_lag_seconds_bucket" in serving.client.get("/metrics").text)
+        until(lambda: 'portcullis_event_loop_lag_seconds_count{worker="0"}' in serving.client.get("/metrics").text)

@@ -5,6 +5,7 @@ import shutil
 import signal
 import socket
 import ssl
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -99,6 +100,22 @@ def test_one_that_is_killed_takes_only_its_own_with_it(serving: Serving) -> None
     assert all(each.allowed for each in crowd.answers)
     assert before[0] not in workers_of(serving)
     assert event(serving.log, "worker ended")
+
+
+def test_the_metrics_tell_how_late_each_event_loop_is(serving: Serving) -> None:
+    """One that stood still for a second was late by that much."""
+
+    def late(worker: int, sort: str) -> float:
+        name = f'portcullis_event_loop_lag_seconds_{sort}{{worker="{worker}"}}'
+        return sum(float(line.split()[1]) for line in serving.metrics().splitlines() if line.startswith(name))
+
+    until(lambda: all(late(worker, "count") for worker in range(WORKERS + 1)))
+    before = {worker: late(worker, "sum") for worker in range(1, WORKERS + 1)}
+    stopped = workers_of(serving)[0]
+    os.kill(stopped, signal.SIGSTOP)
+    time.sleep(1.5)
+    os.kill(stopped, signal.SIGCONT)
+    until(lambda: max(late(worker, "sum") - before[worker] for worker in before) > 1, seconds=10)
 
 
 def test_nobody_decides_when_the_watcher_stands_still(serving: Serving) -> None:

@@ -9,7 +9,6 @@ from math import nan
 from pathlib import Path
 
 import structlog
-from prometheus_client import CollectorRegistry
 
 import certs
 from webhook.admission import Gate
@@ -21,7 +20,7 @@ from webhook.cli.engine import Source, started
 from webhook.cli.errors import unwrapped
 from webhook.cli.garbage import let_lie
 from webhook.cli.journal import Books, Journal
-from webhook.cli.lag import tell_lag
+from webhook.cli.lag import measure_lag
 from webhook.cli.lines import Lines
 from webhook.cli.recording import recording
 from webhook.cli.reloading import Reloading
@@ -78,7 +77,7 @@ async def run(
         crew = _crew(settings, tenants, metrics, program) if settings.workers > 1 else None
         reloading = Reloading(source, settings.policies, metrics.opa, others=Sharing(crew) if crew else None)
         served = _Served(
-            settings, tenants, gate, reloading, begin, now, Stop(settings.drain), kept, metrics.registry, check, crew
+            settings, tenants, gate, reloading, begin, now, Stop(settings.drain), kept, metrics, check, crew
         )
         health = Health(served.missing, served.notes)
         if crew:
@@ -97,7 +96,7 @@ def _crew(settings: ServeSettings, tenants: Tenants, metrics: Metrics, program: 
     """Return those who answer in our place, fed by what is told of the tenants."""
     feed = Feed(Generation.new())
     tenants.fed_to(feed)
-    return Crew(settings, feed, Figures(metrics.registry), program=program)
+    return Crew(settings, feed, Figures(metrics.registry, metrics.lag), program=program)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +111,7 @@ class _Served:
     now: certs.Clock
     stop: Stop
     kept: Recorder | None
-    registry: CollectorRegistry
+    metrics: Metrics
     check: CrossCheck | None
     crew: Crew | None = None
 
@@ -146,7 +145,7 @@ class _Served:
         """Serve until asked to stop, or until what goes on beside it fails."""
         serving = asyncio.create_task(server.serve())
         working = asyncio.create_task(self._work_until_asked(server, serving))
-        beside = [self.tenants.watch(), self.reloading.run(), tell_lag(self.registry)]
+        beside = [self.tenants.watch(), self.reloading.run(), measure_lag(self.metrics.lag.labels("0").observe)]
         if self.check:
             beside.append(self.check.run())
         if self.settings.tls:

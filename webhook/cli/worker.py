@@ -8,6 +8,7 @@ to the process that does. `main` is what is started, see `webhook/cli/workers.py
 import asyncio
 import socket
 import sys
+from collections import deque
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from math import inf
@@ -22,6 +23,7 @@ from webhook.app import app_of
 from webhook.cli.beside import listening
 from webhook.cli.garbage import let_lie
 from webhook.cli.journal import Journal
+from webhook.cli.lag import measure_lag
 from webhook.cli.lines import Lines
 from webhook.cli.logs import log_to_stderr
 from webhook.cli.policing import Policing
@@ -37,6 +39,8 @@ from webhook.workers.telling import Telling
 
 PAGE_SECONDS = 5.0
 """For what is told over HTTP of how it goes."""
+MOST_LAGS = 1_000
+"""Observations that are kept until the process that watches asks for them, as it does every second."""
 
 Follow = Callable[[Generation, Deciding], Following]
 """Makes the copy of the tree, which says by itself whether a decision may begin."""
@@ -72,6 +76,8 @@ class Worker:
         self._following = follow(generation, self._policing)
         self._told = False
         """Whether we were told to stop."""
+        self._late = deque[float](maxlen=MOST_LAGS)
+        """How late our event loop was since we were last asked."""
         self._server: Server | None = None
         self._entrance: Entrance
         self.channel.gone.add_done_callback(lambda _: self._lose())
@@ -114,6 +120,7 @@ class Worker:
         serving = asyncio.create_task(server.serve([]))
         keeping = asyncio.create_task(server.keep_certificate(tls)) if settings.tls else None
         asked = asyncio.create_task(server.stop.asked.wait())
+        lag = asyncio.create_task(measure_lag(self._late.append))
         try:
             await listening(server, serving)
             let_lie()
@@ -129,7 +136,7 @@ class Worker:
                 await self._policing.failed
         finally:
             await serving
-            for each in (keeping, asked):
+            for each in (keeping, asked, lag):
                 if each:
                     each.cancel()
 
@@ -164,7 +171,8 @@ class Worker:
                 self._finish()
             case "ping":
                 has, took = (self._server.held, self._entrance.took) if self._server else (0, 0)
-                self.channel.send({"do": "pong", "has": has, "took": took})
+                self.channel.send({"do": "pong", "has": has, "took": took, "late": [*self._late]})
+                self._late.clear()
             case _:
                 self._following.hear(head, body)
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from webhook.cli.desk import Desk
 from webhook.decision.tether import tethered
@@ -47,7 +47,8 @@ BACKLOG = 2048
 class Figures:
     """The metrics of workers."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, lag: Histogram) -> None:
+        self.lag = lag
         self.ready = Gauge("portcullis_workers_ready", "Workers that answer.", registry=registry)
         self.ends = Counter("portcullis_worker_ends", "Workers that ended unasked.", registry=registry)
         self.lost = Counter(
@@ -95,6 +96,7 @@ class Worker:
         match head["do"]:
             case "pong":
                 self.place.heard(head["has"], head["took"])
+                self._hear(self, head, body)
             case "ready":
                 self.ready = True
             case "took":
@@ -293,11 +295,15 @@ class Crew:
         worker.channel.pass_on(frame({"do": "policies", "proven": proven}, packed(share)))
 
     def _hear(self, worker: Worker, head: Head, body: bytes) -> None:
-        if head["do"] == "lost":
-            self._figures.lost.inc(head["count"])
-            structlog.get_logger().error("decisions of a worker lost", number=worker.number, count=head["count"])
-        else:
-            self._desk.hear(worker.channel, head, body)
+        match head["do"]:
+            case "pong":
+                for each in head["late"]:
+                    self._figures.lag.labels(str(worker.number)).observe(each)
+            case "lost":
+                self._figures.lost.inc(head["count"])
+                structlog.get_logger().error("decisions of a worker lost", number=worker.number, count=head["count"])
+            case _:
+                self._desk.hear(worker.channel, head, body)
 
     async def _look_after(self, worker: Worker) -> None:
         """Ask a worker for a sign of life every second, and end one that gives none."""
