@@ -1,7 +1,6 @@
 """Who is asked, side by side: the webhook by either engine, and what it is measured against."""
 
 import asyncio
-import inspect
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -13,7 +12,6 @@ import psutil
 from bench.bodies import Asking, Bodies, Sort
 from bench.generator import Aim
 from bench.served import MEGABYTE, Served
-from webhook.cli.serve import serve
 from webhook.decision.process import OpaProcess
 
 SERVE, BY_OPA, NOOP, ECHO, OPA = "serve", "serve --engine opa", "no-op route", "uvicorn echo", "OPA itself (no TLS)"
@@ -58,8 +56,8 @@ class Target:
 async def every_target(process: OpaProcess, flags: Sequence[str] = ()) -> AsyncIterator[dict[str, Target]]:
     """Start all of them, `serve` with `flags` after those that each needs, and end them."""
     async with AsyncExitStack() as stack:
-        ours = await stack.enter_async_context(Served.start(*_engine("auto"), *flags))
-        by_opa = await stack.enter_async_context(Served.start(*_engine("opa"), *flags))
+        ours = await stack.enter_async_context(Served.start("--engine", "auto", *flags))
+        by_opa = await stack.enter_async_context(Served.start("--engine", "opa", *flags))
         url, echo = await stack.enter_async_context(echoing(ours.certificates))
         opa = psutil.Process(process.pid)
         ca = ours.certificates / "ca.crt"
@@ -73,11 +71,6 @@ async def every_target(process: OpaProcess, flags: Sequence[str] = ()) -> AsyncI
                 Target(OPA, "opa", opa, "http://opa", None, process.socket),
             )
         }
-
-
-def _engine(name: str) -> list[str]:
-    """Return the flags of an engine; none before there was more than one."""
-    return ["--engine", name] if "engine" in inspect.signature(serve).parameters else []
 
 
 @asynccontextmanager

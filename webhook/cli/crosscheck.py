@@ -18,8 +18,8 @@ from webhook.cli.starting import Start
 from webhook.decision.bundle import Bundle
 from webhook.decision.opa import Opa, decide, mutate
 from webhook.errors import NoDecisionError, OpaError, PolicyError
-from webhook.history.record import Record, verdict_of
-from webhook.model import Policies
+from webhook.history.record import Record, Verdict, verdict_of
+from webhook.model import Policies, Violation
 
 MOST, MOST_BYTES = 64, 4_000_000
 """So many wait to be compared, each with its document, which came in reviews of so many bytes in all."""
@@ -140,12 +140,7 @@ def _told(record: Record) -> Mapping[str, Any] | None:
     """Return what was decided, None where the engine failed: OPA may then say what it will."""
     if record.cause in {"failed", "late"}:
         return None
-    return {
-        "verdict": record.verdict,
-        "ran": frozenset(record.ran),
-        "violations": record.violations,
-        "break_glass": record.break_glass,
-    }
+    return _saying(record.verdict, frozenset(record.ran), record.violations, broken_glass=record.break_glass)
 
 
 async def _decided(opa: Opa, policies: Policies, record: Record) -> Mapping[str, Any]:
@@ -155,13 +150,14 @@ async def _decided(opa: Opa, policies: Policies, record: Record) -> Mapping[str,
     except NoDecisionError as error:
         if error.cause != "undecided":
             raise
-        return {"verdict": "error", "ran": frozenset(), "violations": (), "break_glass": False}
-    return {
-        "verdict": verdict_of(decision),
-        "ran": decision.rules,
-        "violations": decision.violations,
-        "break_glass": decision.break_glass,
-    }
+        return _saying("error", frozenset(), (), broken_glass=False)
+    return _saying(verdict_of(decision), decision.rules, decision.violations, broken_glass=decision.break_glass)
+
+
+def _saying(
+    verdict: Verdict, ran: frozenset[str], violations: tuple[Violation, ...], *, broken_glass: bool
+) -> Mapping[str, Any]:
+    return {"verdict": verdict, "ran": ran, "violations": violations, "break_glass": broken_glass}
 
 
 async def _mutated(opa: Opa, policies: Policies, record: Record) -> Mapping[str, Any]:
