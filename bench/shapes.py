@@ -16,6 +16,7 @@ from typing import Any
 import orjson
 import psutil
 
+from bench.figures import about
 from bench.trees import PER_WORKSPACE, SIZES, always, granted, grown, ours
 from tests.cases.reviews import NETPOL, Asked, Caller, policy
 from tests.cases.rules import COVERED, copies, with_rules
@@ -187,8 +188,8 @@ RULES: Sequence[tuple[str, Sequence[str], str, float | None]] = (
         "rules more than the shipped ones, spread over kinds",
         SPREAD,
         (
-            "Almost flat: a request runs the rules of its own kind, by an index made of their METADATA: of a thousand "
-            f"spread over {len(SPREAD)} kinds some {1_000 // len(SPREAD)}."
+            "Almost flat: an index made of the rules' METADATA finds those of a request's kind, of a thousand spread "
+            f"over {len(SPREAD)} kinds some {1_000 // len(SPREAD)}, and no others run."
         ),
         3,
     ),
@@ -239,15 +240,18 @@ THINGS: Sequence[tuple[str, Callable[[], dict[int, tuple[LiveTree, Callable[[], 
 
 def write_shapes(shapes: Sequence[Shape], page: Path) -> None:
     """Write what was found as a page of Markdown."""
+    run = about()
     lines = [
         "# Growth",
         "",
-        "What a decision costs as one thing grows and the rest stays. Written by `make bench`.",
+        "What a decision costs as one thing grows and the rest stays. Written by `make bench SCENARIO=growth`:",
+        f"{run['measured']}, commit {run['commit']}, Python {run['python']}, {run['machine']}, {run['cpu']}.",
         "",
         (
             "Milliseconds of CPU of the webhook and its engine together for a review, from its bytes to those of the "
-            "answer, without TLS and HTTP: the median of batches in turns. Compare along a line. "
-            "`in-process` is the default engine, `OPA` that of `--engine opa`. A NetworkPolicy is created, and allowed."
+            "answer, without TLS and HTTP: the median of batches in turns. Compare along a line; what stands in "
+            "another table was measured at another time. `in-process` is the default engine, "
+            "`OPA` that of `--engine opa`. A NetworkPolicy is created, and allowed."
         ),
     ]
     for each in shapes:

@@ -76,7 +76,7 @@ class CrossCheck:
             every = different + self._counts["same"]
             found.append(
                 f"cross-check: OPA decides {different} of {every} compared differently, the last {self._last}: "
-                "the log says how. Have OPA decide (--engine opa), and tell us"
+                "the log says how. Have OPA decide (--engine opa in the place of --cross-check), and tell us"
             )
         if self._source.name == "opa":
             found.append("cross-check: OPA itself decides, so there is nothing to compare")

@@ -55,7 +55,7 @@ def demo(
     if wrong:
         console.print(f"\n{wrong} of {len(SCENES)} answers are not what this demo says", style="bold red")
         raise typer.Exit(1)
-    console.print(f"\n{len(SCENES)} answers, all as said. The webhook and its OPA have ended; nothing is left running.")
+    console.print(f"\n{len(SCENES)} answers, all as said. The webhook has ended; nothing is left running.")
 
 
 async def _show(console: "Console", folder: Path, history: str) -> int:
@@ -63,7 +63,7 @@ async def _show(console: "Console", folder: Path, history: str) -> int:
     begin = time.monotonic()
     async with _webhook(folder, history) as url, _client(folder) as client:
         seconds = time.monotonic() - begin
-        console.print(f"The webhook answers on {url}, its OPA beside it, {seconds:.1f} s after its start.")
+        console.print(f"The webhook answers on {url}, {seconds:.1f} s after its start.")
         console.print(f"Its tree is {_relative(bundled_examples())}:")
         console.print("acme > payments > checkout, refunds; acme > search > ranking.")
         stage = _Stage(console, client, url)
