@@ -40,11 +40,18 @@ class Bounds:
 
     `seconds` where the caller waits, `large_seconds` in a thread, where documents of more than `large` bytes are
     evaluated; and `memory` in bytes. An instance whose memory has grown beyond `kept` bytes is replaced.
+
+    OPA's maps find a key by a hash that anybody can foresee, so whoever chooses the keys can have all of them collide:
+    then a map takes the square of its size. Documents whose maps come to more than `crowd`, as the sum of these
+    squares, are evaluated in a thread of their own, for `seconds`: there they keep nobody waiting but their like. In
+    `small` bytes there is no room for so many keys.
     """
 
     seconds: float = 2
     large_seconds: float = 10
+    small: int = 4 * 2**10
     large: int = 128 * 2**10
+    crowd: int = 250_000
     memory: int = 256 * 2**20
     kept: int = 16 * 2**20
 
@@ -54,14 +61,17 @@ class WasmOpa:
 
     code: bytes
 
-    def __init__(self, near: "_Seat", far: "_Seat", engine: wasmtime.Engine, bounds: Bounds) -> None:
-        self._near, self._far, self._bounds = near, far, bounds
-        self._entry_points = near.entry_points
-        # One thread, so large documents wait for each other and never for more memory than one of them takes.
-        self._thread = ThreadPoolExecutor(1, "policies")
+    def __init__(self, loaded: "_Loaded") -> None:
+        """Make the first instance; raises like `load`."""
+        first, bounds = loaded.instance(), loaded.bounds
+        self._bounds = bounds
+        self._entry_points = first.entry_points
+        self._near = _Seat(loaded, bounds.seconds, first)
+        self._far = _Beside(_Seat(loaded, bounds.large_seconds), "large documents")
+        self._apart = _Beside(_Seat(loaded, bounds.seconds), "crowded documents")
         stop = threading.Event()
-        threading.Thread(target=_tick, args=(engine, stop), name="policies' epoch", daemon=True).start()
-        self._end = weakref.finalize(self, _end, stop, self._thread)
+        threading.Thread(target=_tick, args=(loaded.engine, stop), name="policies' epoch", daemon=True).start()
+        self._end = weakref.finalize(self, _end, stop, (self._far.thread, self._apart.thread))
 
     @classmethod
     def load(cls, module: bytes, revision: str, *, bounds: Bounds | None = None) -> Self:
@@ -76,10 +86,9 @@ class WasmOpa:
         try:
             engine = wasmtime.Engine(config)
             loaded = _Loaded(engine, wasmtime.Module(engine, strict(module)), _data(revision), bounds, len(module))
-            near = _Seat(loaded, bounds.seconds)
+            opa = cls(loaded)
         except (wasmtime.WasmtimeError, wasmtime.Trap, AbortedError, ValueError) as error:
             raise PolicyError(f"the compiled policies cannot be loaded: {error}") from error
-        opa = cls(near, _Seat(loaded, bounds.large_seconds), engine, bounds)
         opa.code = module
         return opa
 
@@ -106,13 +115,18 @@ class WasmOpa:
         if entry_point is None:
             return {}
         document = orjson.dumps(asked)
-        if len(document) <= self._bounds.large:
+        bounds, size = self._bounds, len(document)
+        if size <= bounds.small:
             return self._near.evaluate(entry_point, document)
-        try:
-            beside = asyncio.get_running_loop().run_in_executor(self._thread, self._far.evaluate, entry_point, document)
-        except RuntimeError as error:  # it was closed
-            raise NoDecisionError("other policies are being loaded", retry=True, cause="unreachable") from error
-        return await beside
+        if size <= bounds.large:
+            crowded = _crowded(document, bounds.crowd)
+        else:
+            crowded = await asyncio.to_thread(_crowded, document, bounds.crowd)
+        if crowded:
+            return await self._apart.evaluate(entry_point, document)
+        if size > bounds.large:
+            return await self._far.evaluate(entry_point, document)
+        return self._near.evaluate(entry_point, document)
 
     async def _each(self, path: str, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Ask about one document after the other, as if it were the only one, with a turn for others between."""
@@ -129,6 +143,23 @@ class WasmOpa:
         if "found" in answer["result"]:
             return {"result": answer["result"] | {"found": found}}
         return {"result": found}
+
+
+def _crowded(document: bytes, most: int) -> bool:
+    """Say whether the squares of the sizes of its maps come to more than `most`; also of what is no JSON."""
+    try:
+        left: list[Any] = [orjson.loads(document)]
+    except ValueError:
+        return True
+    weight = 0
+    while left:
+        value = left.pop()
+        if type(value) is dict:
+            weight += len(value) ** 2
+            left.extend(value.values())
+        elif type(value) is list:
+            left.extend(value)
+    return weight > most
 
 
 def _found(result: dict[str, Any]) -> dict[str, Any]:
@@ -160,11 +191,10 @@ class _Loaded:
 class _Seat:
     """An instance in use, made anew where it broke or grew too large."""
 
-    def __init__(self, loaded: _Loaded, seconds: float) -> None:
+    def __init__(self, loaded: _Loaded, seconds: float, first: Instance | None = None) -> None:
         self._loaded = loaded
         self._seconds = seconds
-        self._instance: Instance | None = loaded.instance()
-        self.entry_points = self._instance.entry_points
+        self._instance = first
 
     def evaluate(self, entry_point: int, document: bytes) -> dict[str, Any]:
         """Return the answer as OPA gives it; raises `NoDecisionError`."""
@@ -191,11 +221,28 @@ class _Seat:
     def _no_decision(self, trap: wasmtime.Trap) -> NoDecisionError:
         if trap.trap_code is wasmtime.TrapCode.INTERRUPT:
             what = f"the policies did not end within {self._seconds:.1f} s"
-            return NoDecisionError(what, retry=True, cause="late")
+            # Asked again it would take as long again.
+            return NoDecisionError(what, retry=False, cause="late")
         frames = trap.frames
         builtin = builtin_of(frames[0].func_name or "") if frames else None
         what = f"the builtin {builtin} failed" if builtin else f"they ended: {_first_line(trap.message)}"
         return NoDecisionError(f"the policies failed: {what}", retry=False, cause="failed")
+
+
+class _Beside:
+    """A seat with a thread: those who go there wait for one another, and never for more memory than one takes."""
+
+    def __init__(self, seat: _Seat, name: str) -> None:
+        self.thread = ThreadPoolExecutor(1, name)
+        self._seat = seat
+
+    async def evaluate(self, entry_point: int, document: bytes) -> dict[str, Any]:
+        """Return the answer, see `_Seat`; raises `NoDecisionError`, also once it is closed."""
+        try:
+            asked = asyncio.get_running_loop().run_in_executor(self.thread, self._seat.evaluate, entry_point, document)
+        except RuntimeError as error:  # it was closed
+            raise NoDecisionError("other policies are being loaded", retry=True, cause="unreachable") from error
+        return await asked
 
 
 def _first_line(text: str) -> str:
@@ -213,7 +260,8 @@ def _tick(engine: wasmtime.Engine, stop: threading.Event) -> None:
         engine.increment_epoch()
 
 
-def _end(stop: threading.Event, thread: ThreadPoolExecutor) -> None:
+def _end(stop: threading.Event, threads: Sequence[ThreadPoolExecutor]) -> None:
     stop.set()
-    with suppress(RuntimeError):  # from the thread itself, which may be the last to know the engine
-        thread.shutdown(wait=False, cancel_futures=True)
+    for thread in threads:
+        with suppress(RuntimeError):  # from the thread itself, which may be the last to know the engine
+            thread.shutdown(wait=False, cancel_futures=True)
