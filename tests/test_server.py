@@ -8,7 +8,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,7 +28,7 @@ import certs
 from certs.pem import read_key, write_key
 from tests.conftest import Loop
 from webhook.errors import SettingsError
-from webhook.server import Server, Tls
+from webhook.server import Server, Tls, _Protocol
 
 HOSTS = ("localhost", "127.0.0.1")
 
@@ -361,6 +361,85 @@ def test_connections_are_kept_longer_than_the_api_server_keeps_them(loop: Loop) 
         assert connection.getresponse().read() == b"hello"
         assert connection.sock is first
         connection.close()
+
+
+HEAD = b"POST / HTTP/1.1\r\nhost: x\r\n"
+CHUNKED = HEAD + b"transfer-encoding: chunked\r\n\r\n"
+ENDLESS: dict[str, tuple[bytes, bytes]] = {
+    "a header": (HEAD + b"x: ", b"a" * 1024),
+    "its name": (HEAD, b"a" * 1024),
+    "headers": (HEAD, b"a: " + b"b" * 1019 + b"\r\n"),
+    "the address": (b"POST /", b"a" * 1024),
+    "empty lines": (b"", b"\r\n" * 512),
+    "pieces of a body": (CHUNKED, b"1;" + b"x" * 1017 + b"\r\na\r\n"),
+    "what follows a body": (CHUNKED + b"1\r\na\r\n0\r\nx: ", b"a" * 1024),
+}
+
+
+async def slow(_: Any, receive: Any, send: Any) -> None:
+    """Answer with how many bytes came, once all have come."""
+    count, more = 0, True
+    while more:
+        message = await receive()
+        if message["type"] != "http.request":
+            return
+        count, more = count + len(message["body"]), message["more_body"]
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": str(count).encode()})
+
+
+def said(connection: socket.socket) -> bytes:
+    """Return all that comes until the other end closes."""
+    found = bytearray()
+    with suppress(ConnectionResetError):
+        while piece := connection.recv(65536):
+            found += piece
+    return bytes(found)
+
+
+@pytest.mark.parametrize(("begin", "piece"), ENDLESS.values(), ids=ENDLESS.keys())
+def test_what_is_no_body_is_bounded(begin: bytes, piece: bytes, loop: Loop) -> None:
+    """Whoever reaches the port must not have us gather what never ends; a body is the app's to bound."""
+    with serving(loop, slow, None) as server, socket.create_connection(server.address(), timeout=20) as connection:
+        connection.sendall(begin)
+        sent = 0
+        with suppress(ConnectionError):
+            while sent < 64 * 2**20:
+                connection.sendall(piece * 64)
+                sent += len(piece) * 64
+        assert sent < 16 * 2**20, "the kernel takes some, and nobody else"
+        with suppress(ConnectionError):
+            assert b" 431 " in said(connection)[:64]
+
+
+def test_what_is_usual_has_room(loop: Loop) -> None:
+    """A head of 60 kB, a body of megabytes, in pieces or whole, one after the other on one connection."""
+    body = b"x" * 3 * 2**20
+    with serving(loop, slow, None) as server:
+        connection = http.client.HTTPConnection(*server.address(), timeout=20)
+        for _ in range(2):
+            connection.request("POST", "/", body, {"x": "y" * 60_000})
+            assert connection.getresponse().read() == b"3145728"
+            connection.request("POST", "/", iter([body[:1000]] * 3000), {"x": "y" * 60_000}, encode_chunked=True)
+            assert connection.getresponse().read() == b"3000000"
+        connection.close()
+
+
+def test_a_head_that_does_not_end_is_not_waited_for(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither one that comes letter by letter, nor its next one on the same connection; one that came is answered."""
+    monkeypatch.setattr(_Protocol, "head_seconds", 0.5)
+    with serving(loop, slow, None) as server:
+        for before in (b"", HEAD + b"content-length: 0\r\n\r\n"):
+            with socket.create_connection(server.address(), timeout=20) as connection:
+                connection.sendall(before + b"POST /")
+                begin = time.monotonic()
+                with suppress(ConnectionError):
+                    while time.monotonic() - begin < 10:
+                        connection.sendall(b"x")
+                        time.sleep(0.05)
+                assert 0.4 < time.monotonic() - begin < 8
+                if before:
+                    assert b" 200 " in said(connection)
 
 
 def test_an_address_that_is_taken_is_an_error(loop: Loop) -> None:

@@ -28,9 +28,16 @@ KEEP_ALIVE_SECONDS = 120
 RELOAD_SECONDS = 1.0
 QUIET_SECONDS = 1.0
 """Without a request, after which a kept connection is closed while we stop: nobody is just about to use it."""
+HANDSHAKE_SECONDS = 0.3
+"""After which whoever had a connection when we listened no more is known."""
 GOODBYE_SECONDS = 1.0
 """For a client to close its end of TLS at a stop; one that keeps an idle connection in a pool may never do so."""
+MOST_HEAD = 64 * 1024
+"""Bytes of a request that are no body: its head, what frames pieces of the body, and what follows it."""
+HEAD_SECONDS = 10.0
+"""For the rest of a head that has begun."""
 _CLOSE = (b"connection", b"close")
+_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,35 +111,106 @@ def _identity(path: Path) -> tuple[int, int]:
 
 
 class _Protocol(HttpToolsProtocol):
-    """A connection: tells the app whether the peer showed a certificate (TLS has verified it by then)."""
+    """
+    A connection: tells the app whether the peer showed a certificate (TLS has verified it by then).
+
+    What comes before there is anything to ask the app is bounded here, in bytes and in time: the parser gathers a
+    header for as long as it lasts, from whoever reaches the port.
+    """
 
     leaving = False
+    head_seconds = HEAD_SECONDS
+    _heading: asyncio.TimerHandle | None = None
+    """Closes the connection where a head that has begun does not end; None outside of one."""
+    _made = 0.0
+    """When it came, by the loop's clock."""
+    _asked = _asking = False
+    """Whether a request has ever begun, and whether a request has begun that is not whole yet."""
+    _came = 0
+    """Bytes of the request that are no body."""
+    _room = MOST_HEAD
+    """How many they may be: pieces of a body are framed each."""
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         peer = transport.get_extra_info("ssl_object")
         self.app_state = {**self.app_state, "client_certificate": peer is not None and _shown(peer)}
+        self._made = self.loop.time()
+        self._close_when_idle()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end_head()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._came += len(data)
+        super().data_received(data)
+        if self.transport.is_closing():
+            return
+        if self._came > self._room:
+            self.transport.write(_TOO_LARGE)
+            self.transport.close()
+        elif not self._asking and self._idle():
+            # An empty line, which is no request, has stopped the timer.
+            self._close_when_idle()
+
+    def on_message_begin(self) -> None:
+        self._asked = self._asking = True
+        self._heading = self.loop.call_later(self.head_seconds, self.timeout_keep_alive_handler)
+        super().on_message_begin()
 
     def on_headers_complete(self) -> None:
+        self._end_head()
         super().on_headers_complete()
         if self.leaving:
             self.cycle.keep_alive = False
+
+    def on_body(self, body: bytes) -> None:
+        self._came -= len(body)
+        self._room += len(body) // 2
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._asking = False
+        # What is left of the piece at hand may be another request's, which is counted from the next one on.
+        self._came, self._room = 0, MOST_HEAD
+        super().on_message_complete()
+
+    def _end_head(self) -> None:
+        if self._heading:
+            self._heading.cancel()
+            self._heading = None
+
+    def _close_when_idle(self) -> None:
+        """Wait for a request as long as after an answer."""
+        self._unset_keepalive_if_required()
+        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
     def part(self) -> None:
         """Close the connection after its next answer, or when it has been quiet for a while."""
         self.leaving = True
         self.let_go()
 
+    def shutdown(self) -> None:
+        """Close an idle connection; one that has just come is about to ask, and is closed after that."""
+        if not self._asked and self.loop.time() - self._made < QUIET_SECONDS:
+            self.part()
+        else:
+            super().shutdown()
+
     def let_go(self) -> None:
         """Close the connection after the answer under way; without one, when it has been quiet for a while."""
-        # Before its first request there is no cycle, whatever uvicorn declares.
-        cycle: RequestResponseCycle | None = self.cycle
-        if cycle is None or cycle.response_complete:
+        if self._idle():
             # A request that comes before then stops this timer, as it does uvicorn's own.
             self._unset_keepalive_if_required()
             self.timeout_keep_alive_task = self.loop.call_later(QUIET_SECONDS, self.timeout_keep_alive_handler)
         else:
-            cycle.keep_alive = False
+            self.cycle.keep_alive = False
+
+    def _idle(self) -> bool:
+        # Before its first request there is no cycle, whatever uvicorn declares.
+        cycle: RequestResponseCycle | None = self.cycle
+        return cycle is None or cycle.response_complete
 
 
 def _shown(peer: ssl.SSLObject) -> bool:
@@ -251,6 +329,10 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Let requests under way finish, and cut off who has got the answer and does not hang up."""
+        for each in self.servers:
+            each.close()
+        # A client that has done its part of the handshake takes itself for connected, and sends its request.
+        await asyncio.sleep(HANDSHAKE_SECONDS)
         cutting = asyncio.create_task(self._cut_off())
         try:
             await super().shutdown(sockets)
