@@ -2,23 +2,28 @@
 
 import asyncio
 import random
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
+import orjson
 import pytest
 
 from tests.conftest import Loop
 from webhook.errors import NoDecisionError
+from webhook.history.record import Record
 from webhook.mirror import Cut
 from webhook.tenancy.live import KINDS, LiveTree
 from webhook.tenancy.tree import Tree
 from webhook.workers import generation as words
-from webhook.workers.channel import Channel, frame
+from webhook.workers.channel import DEEP, Channel, frame, packed, unpacked
 from webhook.workers.feed import Feed
 from webhook.workers.following import Following
 from webhook.workers.generation import Generation
+from webhook.workers.telling import Telling
 
 Json = dict[str, Any]
 NAMES = ("a", "b", "c")
@@ -252,6 +257,41 @@ def test_the_number_is_not_a_workers_to_change() -> None:
     assert not seen.silent()
     with pytest.raises(TypeError, match="read-only"):
         seen.raised()
+
+
+def nested(levels: int) -> dict[str, Any]:
+    """Return an object of so many levels."""
+    found: dict[str, Any] = {}
+    for _ in range(levels):
+        found = {"a": found}
+    return found
+
+
+def test_an_object_of_many_levels_is_passed_on() -> None:
+    """As many as are read: else one that stands already would end the process that watches."""
+    object_ = {"metadata": {"name": "a"}, "spec": nested(990)}
+    sent: list[bytes] = []
+    feed = Feed(Generation.new())
+    feed.followers.append(SimpleNamespace(tell=sent.append))
+    feed.put("CiliumNetworkPolicy", object_)
+    assert len(sent) == 1
+    # Compared as text, for that goes level by level.
+    assert orjson.dumps(unpacked(packed({"a": nested(200)}))) == orjson.dumps({"a": nested(200)})
+    assert sent[0].endswith(packed(object_))
+    assert sys.getrecursionlimit() < DEEP
+
+
+def test_a_decision_on_what_cannot_be_written_is_told() -> None:
+    """Without what it was made on; it is a denial, and not hidden by that."""
+    told: list[bytes] = []
+    channel = SimpleNamespace(waiting=0, pass_on=told.append)
+    record = Record(
+        decision_id="d", time="t", route="validate", user="u", operation="CREATE", group="", kind="Pod", namespace="n",
+        name="n", uid="", verdict="error", rules=(), ran=(), violations=(), revision="r", dry_run=False,
+        break_glass=False, authenticated=False, milliseconds=1.0, document=nested(300),
+    )  # fmt: skip
+    Telling(cast("Channel", channel), documents=True).decided(record)
+    assert len(told) == 1
 
 
 def test_frames_come_whole_however_they_are_cut(loop: Loop) -> None:

@@ -55,12 +55,13 @@ class Journal:
         asyncio.get_running_loop().call_soon(self._tell, record)
 
     def _tell(self, record: Record) -> None:
-        self.books(record)
         told = {**self.more, **dict(zip(_TOLD, _told(record), strict=True))}
         if self.lines:
             self.lines.put(_line(told))
         else:
             structlog.get_logger().info("decision", **told)
+        # After the line, which then is there whatever they make of it.
+        self.books(record)
 
 
 def _line(told: dict[str, object]) -> bytes:

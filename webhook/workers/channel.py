@@ -8,6 +8,7 @@ worker reads what strangers send, so nothing that it says is more than JSON.
 import asyncio
 import pickle
 import struct
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
@@ -17,6 +18,9 @@ Head = Mapping[str, Any]
 
 HIGH, LOW = 32 * 1024 * 1024, 1024 * 1024
 """Bytes that wait for the other end, above which it is slow, and below which it is not any more."""
+
+DEEP = 10_000
+"""Calls within calls of a pickle: an object is read with up to a thousand levels, each of which takes some."""
 
 _LENGTHS = struct.Struct("!QQ")
 
@@ -29,7 +33,12 @@ def frame(head: Head, body: bytes = b"") -> bytes:
 
 def packed(thing: Any) -> bytes:
     """Return what a worker is told, exactly as we have it."""
-    return pickle.dumps(thing, pickle.HIGHEST_PROTOCOL)
+    usual = sys.getrecursionlimit()
+    sys.setrecursionlimit(DEEP)
+    try:
+        return pickle.dumps(thing, pickle.HIGHEST_PROTOCOL)
+    finally:
+        sys.setrecursionlimit(usual)
 
 
 def unpacked(body: bytes) -> Any:

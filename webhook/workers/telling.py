@@ -1,5 +1,6 @@
 """What a worker tells of its decisions, and what is made of that where metrics and history are kept."""
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -30,7 +31,11 @@ class Telling:
 
     def decided(self, record: Record) -> None:
         """Tell of a decision."""
-        document = orjson.dumps(record.document) if self._documents and record.document is not None else b""
+        document = b""
+        if self._documents and record.document is not None:
+            # What is nested too deeply to be written was denied; of that, too, something is told.
+            with suppress(TypeError):
+                document = orjson.dumps(record.document)
         self._tell(frame({"do": "record", "record": replace(record, document=None)}, document))
 
     def refused(self, status: int) -> None:
