@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from webhook.cli.beside import listening, until_ended
 from webhook.cli.errors import unwrapped
+from webhook.cli.garbage import let_lie
 from webhook.cli.leading import Lead, reached
 from webhook.cli.recording import recording, witness_of
 from webhook.cli.scanning import EngineApart
@@ -97,8 +98,15 @@ class _Apart:
         structlog.get_logger().info("ready", url=f"http://{f'[{host}]' if ':' in host else host}:{port}")
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.mirror.run())
+            tasks.create_task(self._settle())
             for each in self.work:
                 tasks.create_task(each())
+
+    async def _settle(self) -> None:
+        """Give back what it took to hear of all that stands."""
+        while not self.live.synced:  # noqa: ASYNC110 - once, at the start
+            await asyncio.sleep(1)
+        let_lie()
 
     def _first_day(self) -> bool:
         """Say whether nobody has made an Organization yet."""

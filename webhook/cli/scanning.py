@@ -8,6 +8,7 @@ import structlog
 
 from webhook.admission import Gate
 from webhook.bring import Seen, see
+from webhook.cli.garbage import let_lie
 from webhook.cli.starting import Start
 from webhook.cluster.client import Cluster
 from webhook.decision.bundle import Bundle, read_policies
@@ -92,6 +93,7 @@ class EngineApart:
                 self._titles |= _titles(bundle)
                 async with self._start(bundle) as running:
                     self._running = OneOpa(running.opa, bundle.policies)
+                    let_lie()
                     await asyncio.Event().wait()
             except (OpaError, PolicyError) as error:
                 log.warning("no scan", error=str(error))
