@@ -42,9 +42,10 @@ class ThreadServer(Server):
 
 
 @contextmanager
-def serving(loop: Loop, app: ASGIApp, tls: Tls | None) -> Iterator[Server]:
+def serving(loop: Loop, app: ASGIApp, tls: Tls | None, connection: type[_Protocol] = _Protocol) -> Iterator[Server]:
     """Run the server on a port of its own until the end."""
     server = ThreadServer.of(app, "127.0.0.1", 0, tls=tls)
+    server.config.http = connection
 
     async def start() -> "asyncio.Task[None]":
         task = asyncio.create_task(server.serve())
@@ -425,10 +426,15 @@ def test_what_is_usual_has_room(loop: Loop) -> None:
         connection.close()
 
 
-def test_a_head_that_does_not_end_is_not_waited_for(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+class Impatient(_Protocol):
+    """Waits less."""
+
+    head_seconds = 0.5
+
+
+def test_a_head_that_does_not_end_is_not_waited_for(loop: Loop) -> None:
     """Neither one that comes letter by letter, nor its next one on the same connection; one that came is answered."""
-    monkeypatch.setattr(_Protocol, "head_seconds", 0.5)
-    with serving(loop, slow, None) as server:
+    with serving(loop, slow, None, Impatient) as server:
         for before in (b"", HEAD + b"content-length: 0\r\n\r\n"):
             with socket.create_connection(server.address(), timeout=20) as connection:
                 connection.sendall(before + b"POST /")
