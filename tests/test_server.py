@@ -448,6 +448,20 @@ def test_a_head_that_does_not_end_is_not_waited_for(loop: Loop) -> None:
                     assert b" 200 " in said(connection)
 
 
+@pytest.mark.parametrize("said_last", [b"\r\n", HEAD + b"content-length: 9\r\n\r\n"], ids=["a line", "half a body"])
+def test_what_is_no_request_holds_no_connection(said_last: bytes, loop: Loop) -> None:
+    """An empty line, or a byte of a body after its answer, leaves a connection idle as it was."""
+    with serving(loop, hello(), None) as server:
+        server.config.timeout_keep_alive = 1
+        with socket.create_connection(server.address(), timeout=20) as connection:
+            connection.sendall(said_last)
+            time.sleep(0.3)
+            connection.sendall(b"\r\n"[: 2 if len(said_last) == 2 else 1])
+            begin = time.monotonic()
+            said(connection)
+            assert 0.5 < time.monotonic() - begin < 10
+
+
 def test_an_address_that_is_taken_is_an_error(loop: Loop) -> None:
     """What keeps it from listening is told with what to do, and the process is left to its owner."""
     with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -124,8 +124,8 @@ class _Protocol(HttpToolsProtocol):
     """Closes the connection where a head that has begun does not end; None outside of one."""
     _made = 0.0
     """When it came, by the loop's clock."""
-    _asked = _asking = False
-    """Whether a request has ever begun, and whether a request has begun that is not whole yet."""
+    _asked = False
+    """Whether a request has ever begun."""
     _came = 0
     """Bytes of the request that are no body."""
     _room = MOST_HEAD
@@ -150,12 +150,12 @@ class _Protocol(HttpToolsProtocol):
         if self._came > self._room:
             self.transport.write(_TOO_LARGE)
             self.transport.close()
-        elif not self._asking and self._idle():
-            # An empty line, which is no request, has stopped the timer.
+        elif self._heading is None and self._idle():
+            # An empty line, or what is left of a body that nobody waited for, has stopped the timer.
             self._close_when_idle()
 
     def on_message_begin(self) -> None:
-        self._asked = self._asking = True
+        self._asked = True
         self._heading = self.loop.call_later(self.head_seconds, self.timeout_keep_alive_handler)
         super().on_message_begin()
 
@@ -171,7 +171,6 @@ class _Protocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self._asking = False
         # What is left of the piece at hand may be another request's, which is counted from the next one on.
         self._came, self._room = 0, MOST_HEAD
         super().on_message_complete()
